@@ -8,7 +8,7 @@ import { Expiry, JobCounts } from "../ui/account_bits.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited } from "../ui/api.js";
 import { Badge, Copyable, Empty, Facts, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
-import { budgetColumns, budgetKey } from "../ui/budget_acts.js";
+import { NoBudgets, budgetColumns, budgetKey } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { jobsAt, submitAct } from "../ui/job_acts.js";
@@ -126,6 +126,6 @@ function Pauses({ pauses, after }) {
 /** @param {{ budgets: Budget[], after: () => void }} props */
 function Budgets({ budgets, after }) {
   return html`<${Section} title="Budgets">
-    ${budgets.length === 0 ? html`<${Empty} title="GitLab has said nothing of its limits.">Crawlers report what GitLab answers; no budget holds anything back.<//>`
+    ${budgets.length === 0 ? html`<${NoBudgets} />`
       : html`<${Table} caption="Budgets of the account and of its host" columns=${budgetColumns(after)} rows=${budgets} rowKey=${budgetKey} />`}<//>`;
 }

@@ -12,15 +12,15 @@ import { Empty, Loaded, PageHead, Ref } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
-import { change, usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { usePlace } from "../ui/router.js";
+import { List } from "../ui/table.js";
 
 /** @import { Account, AccountList } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
 
 /** The days of `expires_within`, by which `token_expires_before` is counted from now. @type {[string, string][]} */
 const WITHIN = [["1", "within a day"], ["7", "within a week"], ["30", "within 30 days"]];
-const FILTERS = ["search", "credential_status", "gitlab_origin", "expires_within", "token_expires_before"];
+const CONDITIONS = ["search", "credential_status", "gitlab_origin", "expires_within", "token_expires_before"];
 
 /** @type {Column<Account>[]} */
 const COLUMNS = [
@@ -35,8 +35,8 @@ const COLUMNS = [
 
 export function Accounts() {
   const { query } = usePlace();
-  const given = picked(query, [...FILTERS, "order", "limit", "cursor"]);
-  const filtered = FILTERS.some((name) => given[name]);
+  const given = picked(query, [...CONDITIONS, "order", "limit", "cursor"]);
+  const filtered = CONDITIONS.some((name) => given[name]);
   const read = useData(address("", given), (options) => client.accounts.list({ ...asQuery(given), include: "jobs" }, options), { on: ["account"], every: 30_000 });
   const totals = useData(address("", { ...given, cursor: null }), (options) => client.accounts.list({ ...asQuery(given), cursor: undefined, limit: 1, total: true }, options));
   const found = totals.data?.total === undefined ? "" : counted(totals.data.total, "account", "accounts", totals.data.total_exact);
@@ -47,7 +47,7 @@ export function Accounts() {
   }] : COLUMNS;
   return html`
     <${PageHead} title="Accounts" />
-    <${Filters} label="Filter of accounts" names=${FILTERS}>
+    <${Filters} label="Filter of accounts" names=${CONDITIONS}>
       <${TextFilter} name="search" label="Search" hint="part of an id or URL" />
       <${ChoiceFilter} name="credential_status" label="Credential" choices=${["valid", "expired"]} />
       <${ChoiceFilter} name="expires_within" label="Token expires" any="at any time" choices=${WITHIN} />
@@ -55,9 +55,8 @@ export function Accounts() {
       <${ChoiceFilter} name="order" label="Order" any="by id" choices=${[["token_expires_at", "by expiry (only tokens that expire)"]]} />
     <//>
     <${Loaded} read=${read}>${(/** @type {AccountList} */ { accounts, next }) => html`
-      ${accounts.length === 0 ? html`<${Nothing} filtered=${filtered} first=${!given.cursor} order=${given.order} />`
-        : html`<${Table} caption="Accounts" columns=${columns} rows=${accounts} rowKey=${(/** @type {Account} */ { id }) => id} />`}
-      <${Pager} next=${next} shown=${accounts.length}>${found}${found && filtered ? (accounts.length === 1 && !next ? " matches" : " match") : ""}<//>`}<//>`;
+      <${List} caption="Accounts" columns=${columns} rows=${accounts} rowKey=${(/** @type {Account} */ { id }) => id}
+        empty=${html`<${Nothing} filtered=${filtered} order=${given.order} />`} next=${next} found=${found} />`}<//>`;
 }
 
 /** The parameters of the API. @param {Record<string, string>} given Those of the address. @returns {any} */
@@ -66,9 +65,8 @@ function asQuery({ expires_within, ...others }) {
   return days > 0 ? { ...others, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : others;
 }
 
-/** @param {{ filtered: boolean, first: boolean, order?: string }} props */
-function Nothing({ filtered, first, order }) {
-  if (!first) return html`<${Empty} title="No more accounts.">Go back to the <button type="button" onClick=${() => change({ cursor: null })}>first page</button>.<//>`;
+/** @param {{ filtered: boolean, order?: string }} props */
+function Nothing({ filtered, order }) {
   if (filtered) return html`<${Empty} title="No account matches.">Take a condition away.<//>`;
   if (order) return html`<${Empty} title="No account has a token of which it is known when it expires.">Order them by id to see all.<//>`;
   return html`<${Empty} title="There are no accounts yet." command="copilot-socket seed --account-id ACCOUNT --provider gitlab-onprem --gitlab-url https://gitlab.example.org">

@@ -13,7 +13,7 @@ import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
 import { jobsAt, submitAct } from "../ui/job_acts.js";
 import { usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { List } from "../ui/table.js";
 
 /** @import { Area, AreaList, AreaStats } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
@@ -49,9 +49,8 @@ function All() {
       <${TextFilter} name="gitlab_origin" label="GitLab" hint="https://gitlab.example.org" />
     <//>
     <${Loaded} read=${read}>${(/** @type {AreaList} */ { areas, next }) => html`
-      ${areas.length === 0 ? html`<${Nothing} given=${given} />`
-        : html`<${Table} caption="Areas" columns=${columnsOf(query)} rows=${areas} rowKey=${areaName} />`}
-      <${Pager} next=${next} shown=${areas.length}>${found}<//>`}<//>`;
+      <${List} caption="Areas" columns=${columnsOf(query)} rows=${areas} rowKey=${areaName}
+        empty=${html`<${Nothing} given=${given} />`} next=${next} found=${found} />`}<//>`;
 }
 
 /** @param {URLSearchParams} query @returns {Column<Area>[]} */
@@ -96,7 +95,6 @@ function Statistics() {
 
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
-  if (given.cursor) return html`<${Empty} title="No more areas.">Go back to the first page.<//>`;
   if (CONDITIONS.some((name) => given[name])) {
     return html`<${Empty} title="No area matches.">Take a condition away, or discover again: an account may have been given access since.<//>`;
   }

@@ -10,12 +10,12 @@ import { useData } from "../ui/data.js";
 import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
 import { usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { List } from "../ui/table.js";
 
 /** @import { AuditEntry, AuditEntryList } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
 
-const FILTERS = ["actor", "door", "action", "target", "outcome", "after", "before"];
+const CONDITIONS = ["actor", "door", "action", "target", "outcome", "after", "before"];
 /** @type {[string, string][]} */
 const DOORS = [["http", "HTTP API"], ["cli", "command line"], ["wire", "crawlers' side"]];
 
@@ -52,12 +52,12 @@ function Details({ row: { id, action, details, truncated } }) {
 
 export function Audit() {
   const { query } = usePlace();
-  const given = picked(query, [...FILTERS, "limit", "cursor"]);
+  const given = picked(query, [...CONDITIONS, "limit", "cursor"]);
   // No event tells of rows.
   const read = useData(address("", given), (options) => client.audit.list(/** @type {any} */ (given), options), { every: given.cursor ? undefined : 30_000 });
   return html`
     <${PageHead} title="Audit log" />
-    <${Filters} label="Filter of the audit log" names=${FILTERS}>
+    <${Filters} label="Filter of the audit log" names=${CONDITIONS}>
       <${TextFilter} name="actor" label="Who" hint="token:grafana" />
       <${ActionFilter} />
       <${TextFilter} name="target" label="On what" hint="an id, a host, a name" />
@@ -67,9 +67,8 @@ export function Audit() {
       <${TextFilter} name="before" label="Before" kind="time" />
     <//>
     <${Loaded} read=${read}>${(/** @type {AuditEntryList} */ { audit, next }) => html`
-      ${audit.length === 0 ? html`<${Nothing} filtered=${FILTERS.some((name) => given[name])} first=${!given.cursor} />`
-        : html`<${Table} caption="Audit log, the latest first" columns=${COLUMNS} rows=${audit} rowKey=${(/** @type {AuditEntry} */ { id }) => String(id)} />`}
-      <${Pager} next=${next} shown=${audit.length} />`}<//>`;
+      <${List} caption="Audit log, the latest first" columns=${COLUMNS} rows=${audit} rowKey=${(/** @type {AuditEntry} */ { id }) => String(id)}
+        empty=${html`<${Nothing} filtered=${CONDITIONS.some((name) => given[name])} />`} next=${next} />`}<//>`;
 }
 
 function ActionFilter() {
@@ -77,9 +76,8 @@ function ActionFilter() {
     <datalist id="audited">${AUDITED.map((each) => html`<option key=${each} value=${each}></option>`)}</datalist>`;
 }
 
-/** @param {{ filtered: boolean, first: boolean }} props */
-function Nothing({ filtered, first }) {
-  if (!first) return html`<${Empty} title="No more rows." />`;
+/** @param {{ filtered: boolean }} props */
+function Nothing({ filtered }) {
   if (filtered) return html`<${Empty} title="No row matches.">Take a condition away. Rows are kept for a year, unless COPILOT_AUDIT_AGE says otherwise.<//>`;
   return html`<${Empty} title="Nothing was changed yet." />`;
 }

@@ -13,7 +13,7 @@ import { useData } from "../ui/data.js";
 import { ChoiceFilter, Filters } from "../ui/filters.js";
 import { html } from "../ui/html.js";
 import { usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { List } from "../ui/table.js";
 
 /** @import { Crawler, CrawlerList, HeldJob } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
@@ -37,9 +37,8 @@ export function Crawlers() {
       <${ChoiceFilter} name="stale" label="Silent" any="either" choices=${[["true", "silent"], ["false", "not silent"]]} />
     <//>
     <${Loaded} read=${read}>${(/** @type {CrawlerList} */ { crawlers, next, total, total_exact }) => html`
-      ${crawlers.length === 0 ? html`<${Nothing} given=${given} />`
-        : html`<${Table} caption="Crawlers" columns=${columns} rows=${crawlers.map(present)} rowKey=${(/** @type {Crawler} */ each) => each.key} />`}
-      <${Pager} next=${next} shown=${crawlers.length}>${total ? counted(total, "crawler", "crawlers", total_exact) : ""}<//>`}<//>`;
+      <${List} caption="Crawlers" columns=${columns} rows=${crawlers.map(present)} rowKey=${(/** @type {Crawler} */ each) => each.key}
+        empty=${html`<${Nothing} given=${given} />`} next=${next} found=${total ? counted(total, "crawler", "crawlers", total_exact) : ""} />`}<//>`;
 }
 
 /** @param {() => void} after @returns {Column<Crawler>[]} */
@@ -77,7 +76,6 @@ function Holding({ job }) {
 
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
-  if (given.cursor) return html`<${Empty} title="No more crawlers.">Go back to the first page.<//>`;
   const filtered = CONDITIONS.some((name) => given[name]);
   if (filtered) return html`<${Empty} title="No crawler matches.">Take a condition away. Crawlers are listed for a day after they have left.<//>`;
   return html`<${Empty} title="No crawler has connected within the last day." command="python gitlab_crawler.py SOCKET DIRECTORY">

@@ -15,7 +15,7 @@ import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
 import { jobsAt } from "../ui/job_acts.js";
 import { usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { List } from "../ui/table.js";
 
 /** @import { ErrorGroupList } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
@@ -49,10 +49,9 @@ export function Errors() {
       <${TextFilter} name="error_type" label="Type" hint="exactly, as TypeError" />
     <//>
     <${Loaded} read=${read}>${(/** @type {ErrorGroupList} */ { errors, next }) => html`
-      ${errors.length === 0 ? html`<${Nothing} given=${given} />`
-        : html`<${Table} caption="Groups of errors, those that occurred last first" columns=${columns} rows=${errors}
-          rowKey=${(/** @type {Group} */ group) => group.fingerprint} />`}
-      <${Pager} next=${next} shown=${errors.length}>${errors.length ? counted(errors.length, "group") + (next || given.cursor ? " on this page" : "") : ""}<//>`}<//>`;
+      <${List} caption="Groups of errors, those that occurred last first" columns=${columns} rows=${errors}
+        rowKey=${(/** @type {Group} */ group) => group.fingerprint}
+        empty=${html`<${Nothing} given=${given} />`} next=${next} found=${errors.length ? counted(errors.length, "group") + (next || given.cursor ? " on this page" : "") : ""} />`}<//>`;
 }
 
 /** @param {Record<string, string>} within What is counted. @param {boolean} histories @param {() => void} after @returns {Column<Group>[]} */
@@ -84,7 +83,6 @@ function Past({ group: { history = [], history_unit: unit = "hour" }, period }) 
 
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
-  if (given.cursor) return html`<${Empty} title="No more groups.">Go back to the first page.<//>`;
   if (CONDITIONS.some((name) => given[name])) {
     return html`<${Empty} title="No group of errors matches.">Take a condition away. Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>.<//>`;
   }

@@ -5,7 +5,6 @@ import { address, pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
 import { afterEvent, isOver, subject } from "../core/jobs.js";
-import { bounded } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { renewAct } from "../ui/account_acts.js";
 import { ActButton } from "../ui/acts.js";

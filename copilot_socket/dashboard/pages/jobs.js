@@ -5,7 +5,7 @@ import { useEffect, useState } from "/dashboard/vendor/hooks.js";
 import { address, picked } from "../core/addresses.js";
 import { filterIn, inWords, mayMatch, toBody } from "../core/filters.js";
 import { afterEvent, actionsFor, STATES, subject } from "../core/jobs.js";
-import { count, counted, total } from "../core/numbers.js";
+import { count, counted } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client, isPartial } from "../ui/api.js";
 import { Badge, Empty, JobLink, Loaded, PageHead, Progress, Ref, Time } from "../ui/bits.js";
@@ -15,8 +15,8 @@ import { html } from "../ui/html.js";
 import { FilterBar, SavedFilters } from "../ui/job_filter.js";
 import { submitAct } from "../ui/job_acts.js";
 import { useStream } from "../ui/live.js";
-import { change, usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { usePlace } from "../ui/router.js";
+import { List } from "../ui/table.js";
 
 /** @import { Job, JobEvent, JobList } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
@@ -40,22 +40,23 @@ export function Jobs() {
   const key = address("", { ...filter, ...paging });
   const read = useData(key, (options) => client.jobs.list(/** @type {any} */ ({ ...filter, ...paging, include: "progress" }), options), { every: isPartial(filter) ? 15_000 : undefined });
   const totals = useData(JSON.stringify(filter), (options) => client.jobs.list(/** @type {any} */ ({ ...filter, limit: 1, total: true }), options));
-  const fresh = useLive(read, filter, () => {
+  const reload = () => {
     read.reload();
     totals.reload();
-  });
-  const [chosen, choose] = useState(/** @type {Set<string>} */ (new Set()));
+  };
+  const fresh = useLive(read, filter, reload);
+  const [chosen, setChosen] = useState(/** @type {Set<string>} */ (new Set()));
   const [all, chooseAll] = useState(false);
-  useEffect(() => {
-    choose(new Set());
+  const choose = (/** @type {Set<string>} */ rows) => {
+    setChosen(rows);
     chooseAll(false);
-  }, [key]);
+  };
+  const clear = () => choose(new Set());
+  useEffect(clear, [key]);
 
   const again = () => {
-    choose(new Set());
-    chooseAll(false);
-    read.reload();
-    totals.reload();
+    clear();
+    reload();
   };
   const found = totals.data?.total === undefined ? null : counted(totals.data.total, "job", "jobs", totals.data.total_exact);
   return html`
@@ -63,11 +64,10 @@ export function Jobs() {
     <${FilterBar} filter=${filter} />
     ${fresh > 0 ? html`<p role="status"><button type="button" onClick=${again}>Show ${counted(fresh, "new job")}</button></p>` : null}
     <${Loaded} read=${read}>${(/** @type {JobList} */ { jobs, next }) => html`
-      ${jobs.length === 0 ? html`<${Nothing} filter=${filter} first=${!query.get("cursor")} />` : html`
-        <${Table} caption="Jobs" columns=${COLUMNS} rows=${jobs} rowKey=${(/** @type {Job} */ job) => job.id} name=${subject}
-          selection=${can("operate") ? { chosen, choose: (/** @type {Set<string>} */ next_) => { choose(next_); chooseAll(false); } } : undefined} />`}
-      <${Pager} next=${next} shown=${jobs.length}>${found ? `${found}${Object.keys(filter).length ? (jobs.length === 1 && !next ? " matches" : " match") : ""}` : ""}<//>
-      <${Selected} jobs=${jobs} chosen=${chosen} all=${all} chooseAll=${chooseAll} clear=${() => { choose(new Set()); chooseAll(false); }} filter=${filter} found=${found}
+      <${List} caption="Jobs" columns=${COLUMNS} rows=${jobs} rowKey=${(/** @type {Job} */ job) => job.id} name=${subject}
+        selection=${can("operate") ? { chosen, choose } : undefined}
+        empty=${html`<${Nothing} filter=${filter} />`} next=${next} found=${found} />
+      <${Selected} jobs=${jobs} chosen=${chosen} all=${all} chooseAll=${chooseAll} clear=${clear} filter=${filter} found=${found}
         many=${totals.data?.total ?? 0} after=${again} />`}<//>`;
 }
 
@@ -108,9 +108,8 @@ function useLive(read, filter, again) {
   return fresh;
 }
 
-/** @param {{ filter: Record<string, string>, first: boolean }} props */
-function Nothing({ filter, first }) {
-  if (!first) return html`<${Empty} title="No more jobs.">Go back to the <button type="button" onClick=${() => change({ cursor: null })}>first page</button>.<//>`;
+/** @param {{ filter: Record<string, string> }} props */
+function Nothing({ filter }) {
   if (Object.keys(filter).length) return html`<${Empty} title="No job matches.">Take a condition away: ${inWords(filter).join(", ")}.<//>`;
   return html`<${Empty} title="There are no jobs yet." command="copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY">
     Submit one here, over the API, or with the command line; a discovery finds what there is to crawl:<//>`;

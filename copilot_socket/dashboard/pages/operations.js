@@ -10,7 +10,7 @@ import { useData } from "../ui/data.js";
 import { ChoiceFilter, Filters } from "../ui/filters.js";
 import { html } from "../ui/html.js";
 import { usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { List } from "../ui/table.js";
 
 /** @import { BulkOperation, BulkOperationList } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
@@ -36,14 +36,12 @@ export function Operations() {
     <${PageHead} title="Operations" />
     <${Filters} label="Filter of operations" names=${["status"]}><${ChoiceFilter} name="status" label="State" choices=${["running", "done", "aborted", "failed"]} /><//>
     <${Loaded} read=${read}>${(/** @type {BulkOperationList} */ { operations, next }) => html`
-      ${operations.length === 0 ? html`<${Nothing} filtered=${Boolean(given.status)} first=${!given.cursor} />`
-        : html`<${Table} caption="Operations, the latest first" columns=${COLUMNS} rows=${operations} rowKey=${(/** @type {BulkOperation} */ { id }) => id} />`}
-      <${Pager} next=${next} shown=${operations.length} />`}<//>`;
+      <${List} caption="Operations, the latest first" columns=${COLUMNS} rows=${operations} rowKey=${(/** @type {BulkOperation} */ { id }) => id}
+        empty=${html`<${Nothing} filtered=${Boolean(given.status)} />`} next=${next} />`}<//>`;
 }
 
-/** @param {{ filtered: boolean, first: boolean }} props */
-function Nothing({ filtered, first }) {
-  if (!first) return html`<${Empty} title="No more operations." />`;
+/** @param {{ filtered: boolean }} props */
+function Nothing({ filtered }) {
   if (filtered) return html`<${Empty} title="No operation is in this state." />`;
   return html`<${Empty} title="There were no operations yet." command="copilot-socket jobs retry --filter status=failed">
     Find <a href="/jobs">jobs</a>, choose them, and act on all of them at once; or on the command line, which asks first:<//>`;

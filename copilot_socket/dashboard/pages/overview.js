@@ -11,6 +11,7 @@ import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited, now } from "../ui/api.js";
 import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
+import { BUDGETS, NoBudgets, budgetKey } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
@@ -128,19 +129,11 @@ function Drawn({ history, seconds }) {
   </div>`;
 }
 
-/** @type {Column<Budget>[]} */
-const BUDGETS = [
-  { label: "GitLab", cell: (budget) => html`${budget.gitlab_origin}${budget.name ? html` <span class="hint">${budget.name}</span>` : null}` },
-  { label: "Account", cell: (budget) => (budget.account_id ? html`<${Ref} to="/accounts" id=${budget.account_id} />` : "the whole host") },
-  { label: "Left", cell: (budget) => (budget.remaining === null ? "–" : `${count(budget.remaining)}${budget.limit === null ? "" : ` of ${count(budget.limit)}`}`), number: true },
-  { label: "Allows", cell: (budget) => (budget.jobs_allowed === null ? "any number" : html`${counted(budget.jobs_allowed, "job")} until <${Time} at=${budget.until} />`) },
-];
-
 /** @param {{ budgets: Budget[] }} props */
 function Budgets({ budgets }) {
   return html`<${Section} title="Budgets">
-    ${budgets.length === 0 ? html`<${Empty} title="GitLab has said nothing of its limits.">Crawlers report what GitLab answers; no budget holds anything back.<//>`
-      : html`<${Table} caption="What is left of GitLab's budgets" columns=${BUDGETS} rows=${budgets} rowKey=${(/** @type {Budget} */ each) => `${each.gitlab_origin} ${each.account_id} ${each.name}`} />`}
+    ${budgets.length === 0 ? html`<${NoBudgets} />`
+      : html`<${Table} caption="What is left of GitLab's budgets" columns=${BUDGETS} rows=${budgets} rowKey=${budgetKey} />`}
   <//>`;
 }
 

@@ -2,18 +2,18 @@
 /** What holds jobs back: pauses, limits and holds of hosts, and GitLab's budgets. */
 
 import { originOf, shortUrl } from "../core/accounts.js";
-import { address } from "../core/addresses.js";
+import { address, picked } from "../core/addresses.js";
 import { count } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client } from "../ui/api.js";
 import { Badge, Empty, Loaded, PageHead, Ref, Section, Time } from "../ui/bits.js";
-import { budgetColumns, budgetKey, setBudgetAct } from "../ui/budget_acts.js";
+import { NoBudgets, budgetColumns, budgetKey, setBudgetAct } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { jobsAt } from "../ui/job_acts.js";
 import { covered, endPauseAct, pauseAct } from "../ui/pause_acts.js";
 import { usePlace } from "../ui/router.js";
-import { Pager, Table } from "../ui/table.js";
+import { List } from "../ui/table.js";
 
 /** @import { BudgetList, Host, HostList, LiveEvent, Options, Pause, PauseList } from "../../web/types.d.ts" */
 /** @import { Act } from "../ui/acts.js" */
@@ -33,8 +33,8 @@ export function Pauses() {
  */
 function useList(cursor, list, on) {
   const { query } = usePlace();
-  const given = { ...(query.get("limit") ? { limit: Number(query.get("limit")) } : {}), ...(query.get(cursor) ? { cursor: /** @type {string} */ (query.get(cursor)) } : {}) };
-  return { read: useData(cursor + JSON.stringify(given), (options) => list(given, options), { on }), first: !given.cursor };
+  const { limit, [cursor]: from } = picked(query, ["limit", cursor]);
+  return useData(address(cursor, { limit, from }), (options) => list(/** @type {any} */ ({ limit, cursor: from }), options), { on });
 }
 
 /** The columns of those who may do something, or of the others. @template T @param {Column<T>[]} columns @returns {Column<T>[]} */
@@ -42,13 +42,8 @@ function actable(columns) {
   return can("operate") ? columns : columns.slice(0, -1);
 }
 
-/** Pages, where there are several. @param {{ next: string | null, shown: number, cursor: string, first: boolean }} props */
-function Pages({ first, ...others }) {
-  return first && !others.next ? null : html`<${Pager} ...${others} />`;
-}
-
 function PausesInForce() {
-  const { read, first } = useList("cursor", client.pauses.list, ["pause"]);
+  const read = useList("cursor", client.pauses.list, ["pause"]);
   /** @type {Column<Pause>[]} */
   const columns = [
     { label: "What", cell: (pause) => html`<${Covered} pause=${pause} />` },
@@ -60,10 +55,9 @@ function PausesInForce() {
   ];
   return html`<${PageHead} title="Pauses"><${ActButton} act=${pauseAct(read.reload)} kind="strong" /><//>
     <${Section} title="Pauses in force"><${Loaded} read=${read}>${(/** @type {PauseList} */ { pauses, next }) => html`
-      ${pauses.length === 0 ? html`<${Empty} title=${first ? "Nothing is paused." : "No more pauses."} command="copilot-socket pauses add everything --reason REASON --for 2h">
-          Pause an account, a host, a command or what is below a path here, or with the command line:<//>`
-        : html`<${Table} caption="Pauses in force, the oldest first" columns=${actable(columns)} rows=${pauses} rowKey=${(/** @type {Pause} */ { id }) => id} />`}
-      <${Pages} next=${next} shown=${pauses.length} cursor="cursor" first=${first} />`}<//><//>`;
+      <${List} caption="Pauses in force, the oldest first" columns=${actable(columns)} rows=${pauses} rowKey=${(/** @type {Pause} */ { id }) => id} optional next=${next}
+        empty=${html`<${Empty} title="Nothing is paused." command="copilot-socket pauses add everything --reason REASON --for 2h">
+          Pause an account, a host, a command or what is below a path here, or with the command line:<//>`} />`}<//><//>`;
 }
 
 /** What a pause covers, with where to see it. @param {{ pause: Pause }} props */
@@ -78,7 +72,7 @@ function Covered({ pause }) {
 }
 
 function Hosts() {
-  const { read, first } = useList("hosts", client.hosts.list, ["host", "pause"]);
+  const read = useList("hosts", client.hosts.list, ["host", "pause"]);
   /** @type {Column<Host>[]} */
   const columns = [
     { label: "GitLab", cell: ({ origin }) => shortUrl(origin) },
@@ -93,9 +87,8 @@ function Hosts() {
     },
   ];
   return html`<${Section} title="Hosts"><${Loaded} read=${read}>${(/** @type {HostList} */ { hosts, next }) => html`
-      ${hosts.length === 0 ? html`<${Empty} title=${first ? "There are no GitLab hosts yet." : "No more hosts."}>A host is there as soon as an account is.<//>`
-        : html`<${Table} caption="GitLab hosts" columns=${actable(columns)} rows=${hosts} rowKey=${(/** @type {Host} */ { origin }) => origin} />`}
-      <${Pages} next=${next} shown=${hosts.length} cursor="hosts" first=${first} />`}<//><//>`;
+      <${List} caption="GitLab hosts" columns=${actable(columns)} rows=${hosts} rowKey=${(/** @type {Host} */ { origin }) => origin} optional next=${next} cursor="hosts"
+        empty=${html`<${Empty} title="There are no GitLab hosts yet.">A host is there as soon as an account is.<//>`} />`}<//><//>`;
 }
 
 /** @param {{ host: Host }} props */
@@ -120,10 +113,9 @@ function limitAct(origin, present, after) {
 }
 
 function Budgets() {
-  const { read, first } = useList("budgets", client.budgets.list, ["budget"]);
+  const read = useList("budgets", client.budgets.list, ["budget"]);
   return html`<${Section} title="Budgets" aside=${html`<${ActButton} act=${setBudgetAct(read.reload)} label="Set a budget" />`}>
     <${Loaded} read=${read}>${(/** @type {BudgetList} */ { budgets, next }) => html`
-      ${budgets.length === 0 ? html`<${Empty} title=${first ? "GitLab has said nothing of its limits." : "No more budgets."}>Crawlers report what GitLab answers; no budget holds anything back.<//>`
-        : html`<${Table} caption="What is left of GitLab's budgets" columns=${budgetColumns(read.reload)} rows=${budgets} rowKey=${budgetKey} />`}
-      <${Pages} next=${next} shown=${budgets.length} cursor="budgets" first=${first} />`}<//><//>`;
+      <${List} caption="What is left of GitLab's budgets" columns=${budgetColumns(read.reload)} rows=${budgets} rowKey=${budgetKey} optional next=${next} cursor="budgets"
+        empty=${html`<${NoBudgets} />`} />`}<//><//>`;
 }

@@ -10,7 +10,7 @@ import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { usePlace } from "../ui/router.js";
 import { useStore } from "../ui/store.js";
-import { Pager, Table } from "../ui/table.js";
+import { List } from "../ui/table.js";
 import { Webhooks } from "../ui/webhooks.js";
 
 /** @import { Token, TokenBody, TokenList } from "../../web/types.d.ts" */
@@ -46,10 +46,9 @@ export function Tokens() {
     <${PageHead} title="Tokens"><${ActButton} act=${addAct(read.reload)} kind="strong" /><//>
     <${Section} title="Tokens of the API" aside=${html`<span class="hint">The node's own, COPILOT_HTTP_TOKEN, is a setting and not listed.</span>`}>
       <${Loaded} read=${read}>${(/** @type {TokenList} */ { tokens, next }) => html`
-        ${tokens.length === 0 ? html`<${Empty} title=${given.cursor ? "No more tokens." : "There are no tokens but the node's own."} command="copilot-socket tokens add NAME --role read">
-            Give each program and person one of their own, here or with the command line:<//>`
-          : html`<${Table} caption="Tokens of the API" columns=${columns} rows=${tokens} rowKey=${(/** @type {Token} */ { name }) => name} />`}
-        ${next || given.cursor ? html`<${Pager} next=${next} shown=${tokens.length} />` : null}`}<//><//>
+        <${List} caption="Tokens of the API" columns=${columns} rows=${tokens} rowKey=${(/** @type {Token} */ { name }) => name} optional next=${next}
+          empty=${html`<${Empty} title="There are no tokens but the node's own." command="copilot-socket tokens add NAME --role read">
+            Give each program and person one of their own, here or with the command line:<//>`} />`}<//><//>
     <${Webhooks} />`;
 }
 

@@ -5,7 +5,7 @@ import { shortUrl } from "../core/accounts.js";
 import { count, counted } from "../core/numbers.js";
 import { ActButton } from "./acts.js";
 import { can, client } from "./api.js";
-import { Ref, Time } from "./bits.js";
+import { Empty, Ref, Time } from "./bits.js";
 import { html } from "./html.js";
 
 /** @import { Budget, BudgetBody } from "../../web/types.d.ts" */
@@ -15,6 +15,10 @@ import { html } from "./html.js";
 /** Whose budget it is, in words. @param {Pick<Budget, "gitlab_origin" | "account_id" | "name">} budget */
 function named({ gitlab_origin, account_id, name }) {
   return `${name ?? "the budget"} of ${account_id ?? "the whole host"} at ${shortUrl(gitlab_origin)}`;
+}
+
+export function NoBudgets() {
+  return html`<${Empty} title="GitLab has not reported any limits yet.">Crawlers report what GitLab answers; until then no budget holds anything back.<//>`;
 }
 
 /** @param {Budget} budget */
@@ -61,31 +65,35 @@ function forgetBudgetAct(budget, after) {
   return {
     verb: "Forget", title: `Forget ${named(budget)}`, needs: "operate",
     effect: "Nothing is held back by it any more, until a crawler reports what GitLab says of it",
-    run: () => client.budgets.forget({ gitlab_origin, ...(account_id === null ? {} : { account_id }), ...(name === null ? {} : { name }) }),
+    run: () => client.budgets.forget({ gitlab_origin, account_id: account_id ?? undefined, name: name ?? undefined }),
     done: `Forgotten: ${named(budget)}`, action: "budget.forget", target: gitlab_origin, after,
   };
 }
 
 /** Columns of a table of budgets. @param {() => void} after @returns {Column<Budget>[]} */
 export function budgetColumns(after) {
-  return [
-    { label: "GitLab", cell: ({ gitlab_origin, name }) => html`<span>${shortUrl(gitlab_origin)}${name ? html` <span class="hint">${name}</span>` : null}</span>` },
-    { label: "Account", cell: ({ account_id }) => (account_id === null ? "the whole host" : html`<${Ref} to="/accounts" id=${account_id} />`) },
-    { label: "Left", cell: ({ remaining, limit }) => (remaining === null ? "–" : `${count(remaining)}${limit === null ? "" : ` of ${count(limit)}`}`), number: true },
-    { label: "Full again", cell: ({ reset_at }) => html`<${Time} at=${reset_at} />`, kind: "short" },
-    { label: "Requests per job", cell: ({ requests_per_job }) => (requests_per_job === null ? "–" : count(Math.round(requests_per_job * 10) / 10)), number: true },
-    {
-      label: "Allows",
-      cell: (budget) => html`<span>${allowed(budget)}${budget.until && budget.jobs_allowed !== null ? html` until <${Time} at=${budget.until} />` : null}
-        ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests until <${Time} at=${budget.closed_until} /></span>` : null}</span>`,
-    },
-    { label: "Said", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
-    ...(can("operate") ? /** @type {Column<Budget>[]} */ ([{
-      label: "Actions", kind: "short",
-      cell: (budget) => html`<span class="acts"><${ActButton} small act=${setBudgetAct(after, budget)} /><${ActButton} small act=${forgetBudgetAct(budget, after)} /></span>`,
-    }]) : []),
-  ];
+  if (!can("operate")) return COLUMNS;
+  const acts = (/** @type {Budget} */ budget) => html`<span class="acts"><${ActButton} small act=${setBudgetAct(after, budget)} /><${ActButton} small act=${forgetBudgetAct(budget, after)} /></span>`;
+  return [...COLUMNS, { label: "Actions", kind: "short", cell: acts }];
 }
 
 /** @type {Record<Budget["source"], string>} */
 const SOURCES = { crawler: "by a crawler", failure: "by a failure", operator: "by a person" };
+
+/** @type {Column<Budget>[]} */
+const COLUMNS = [
+  { label: "GitLab", cell: ({ gitlab_origin, name }) => html`<span>${shortUrl(gitlab_origin)}${name ? html` <span class="hint">${name}</span>` : null}</span>` },
+  { label: "Account", cell: ({ account_id }) => (account_id === null ? "the whole host" : html`<${Ref} to="/accounts" id=${account_id} />`) },
+  { label: "Left", cell: ({ remaining, limit }) => (remaining === null ? "–" : `${count(remaining)}${limit === null ? "" : ` of ${count(limit)}`}`), number: true },
+  { label: "Full again", cell: ({ reset_at }) => html`<${Time} at=${reset_at} />`, kind: "short" },
+  { label: "Requests per job", cell: ({ requests_per_job }) => (requests_per_job === null ? "–" : count(Math.round(requests_per_job * 10) / 10)), number: true },
+  {
+    label: "Allows",
+    cell: (budget) => html`<span>${allowed(budget)}${budget.until && budget.jobs_allowed !== null ? html` until <${Time} at=${budget.until} />` : null}
+      ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests until <${Time} at=${budget.closed_until} /></span>` : null}</span>`,
+  },
+  { label: "Said", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
+];
+
+/** Those that say how many jobs a budget allows. */
+export const BUDGETS = COLUMNS.filter(({ label }) => ["GitLab", "Account", "Left", "Allows"].includes(label));

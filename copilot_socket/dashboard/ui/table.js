@@ -2,6 +2,7 @@
 /** Tables: native ones, whose rows can be chosen with the keyboard. */
 
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { Empty } from "./bits.js";
 import { html } from "./html.js";
 import { change, usePlace } from "./router.js";
 
@@ -18,7 +19,6 @@ import { change, usePlace } from "./router.js";
  */
 
 /**
- * @template R
  * @typedef {object} Selection
  * @property {Set<string>} chosen Keys of rows.
  * @property {(chosen: Set<string>) => void} choose
@@ -26,7 +26,7 @@ import { change, usePlace } from "./router.js";
 
 /**
  * @template R
- * @param {{ caption: string, columns: Column<R>[], rows: R[], rowKey: (row: R) => string, selection?: Selection<R>,
+ * @param {{ caption: string, columns: Column<R>[], rows: R[], rowKey: (row: R) => string, selection?: Selection,
  *   name?: (row: R) => string, still?: boolean }} props *name*: what a screen reader calls a row's box.
  *   *still*: nothing in it takes the focus.
  */
@@ -116,18 +116,27 @@ function Head({ column }) {
   </th>`;
 }
 
-/** To the pages of a list. @param {{ next: string | null | undefined, shown: number, cursor?: string, children?: Children }} props
- *   *cursor*: the parameter of the address, where a page has several lists. */
-export function Pager({ next, shown, cursor = "cursor", children }) {
+/**
+ * A list with pages: the table of the present one, or what there is to say without rows.
+ *
+ * @template R
+ * @param {Parameters<typeof Table<R>>[0] & { empty: Children, next: string | null | undefined, cursor?: string, optional?: boolean, found?: Children }} props
+ *   *empty*: shown where the first page has no rows. *cursor*: the parameter of the address, where a page has several lists.
+ *   *optional*: one page alone has no buttons. *found*: how many there are in all.
+ */
+export function List({ empty, next, cursor = "cursor", optional = false, found, ...table }) {
   const { query } = usePlace();
   const first = !query.get(cursor);
   const limit = query.get("limit") ?? "100";
-  return html`<nav class="pager" aria-label="Pages of the list">
-    <span>${children}</span>
-    <label>Rows <select value=${limit} onChange=${(/** @type {any} */ event) => change({ limit: event.target.value === "100" ? null : event.target.value })}>
-      ${["25", "100", "500"].map((each) => html`<option value=${each} selected=${each === limit}>${each}</option>`)}
-    </select></label>
-    <button type="button" disabled=${first} onClick=${() => change({ [cursor]: null })}>First page</button>
-    <button type="button" disabled=${!next || shown === 0} onClick=${() => change({ [cursor]: next })}>Next page</button>
-  </nav>`;
+  const toFirst = () => change({ [cursor]: null });
+  const nothing = first ? empty : html`<${Empty} title="No more rows.">Go back to the <button type="button" onClick=${toFirst}>first page</button>.<//>`;
+  return html`${table.rows.length === 0 ? nothing : html`<${Table} ...${table} />`}
+    ${optional && first && !next ? null : html`<nav class="pager" aria-label="Pages of the list">
+      <span>${found}</span>
+      <label>Rows <select value=${limit} onChange=${(/** @type {any} */ event) => change({ limit: event.target.value === "100" ? null : event.target.value })}>
+        ${["25", "100", "500"].map((each) => html`<option value=${each} selected=${each === limit}>${each}</option>`)}
+      </select></label>
+      <button type="button" disabled=${first} onClick=${toFirst}>First page</button>
+      <button type="button" disabled=${!next || table.rows.length === 0} onClick=${() => change({ [cursor]: next })}>Next page</button>
+    </nav>`}`;
 }
