@@ -54,6 +54,11 @@ export function picked(query, names) {
   return Object.fromEntries([...query].filter(([name, value]) => value !== "" && names.includes(name)));
 }
 
+/** The list of the jobs that meet a filter. @param {Record<string, string | null | undefined>} filter */
+export function jobsAt(filter) {
+  return address("/jobs", filter);
+}
+
 /**
  * *query* with *changes*; null and "" remove. Whatever else is changed, the list begins at its first page again.
  *

@@ -2,16 +2,17 @@
 /** One account: its credential, what holds its jobs back, and how many there are. */
 
 import { originOf, renewalDue } from "../core/accounts.js";
+import { jobsAt } from "../core/addresses.js";
 import { count } from "../core/numbers.js";
 import { accountActs, renewAct } from "../ui/account_acts.js";
-import { Expiry, JobCounts } from "../ui/account_bits.js";
+import { Expiry } from "../ui/account_bits.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited } from "../ui/api.js";
-import { Badge, Copyable, Empty, Facts, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
+import { Badge, Copyable, Empty, Facts, JobCounts, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
 import { NoBudgets, budgetColumns, budgetKey } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
-import { jobsAt, submitAct } from "../ui/job_acts.js";
+import { submitAct } from "../ui/job_acts.js";
 import { endPauseAct, covered, pauseAct } from "../ui/pause_acts.js";
 import { go } from "../ui/router.js";
 import { Table } from "../ui/table.js";

@@ -1,17 +1,18 @@
 // @ts-check
 /** Areas: the groups and projects that discoveries have found, and what is known of their jobs. */
 
-import { address, picked } from "../core/addresses.js";
+import { shortUrl } from "../core/accounts.js";
+import { address, jobsAt, picked } from "../core/addresses.js";
 import { areaName, latestFirst } from "../core/areas.js";
 import { bounded, counted, total } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited, scoped, session } from "../ui/api.js";
-import { JobCounts, OneArea } from "../ui/area.js";
-import { Empty, Facts, Loaded, PageHead, Section, Time } from "../ui/bits.js";
+import { OneArea } from "../ui/area.js";
+import { Empty, Facts, JobCounts, Loaded, PageHead, Section, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
-import { jobsAt, submitAct } from "../ui/job_acts.js";
+import { submitAct } from "../ui/job_acts.js";
 import { usePlace } from "../ui/router.js";
 import { List } from "../ui/table.js";
 
@@ -63,9 +64,9 @@ function columnsOf(query) {
   return [
     { label: "Area", order: "full_path", cell: (area) => html`<span>${isLimited() ? area.full_path : html`<a href=${opened(area)}>${area.full_path}</a>`}
       <br /><span class="hint">${[area.name, area.type].join(" · ")}</span></span>` },
-    { label: "GitLab", cell: ({ gitlab_origin }) => gitlab_origin.replace(/^https:\/\//, "") },
+    { label: "GitLab", cell: ({ gitlab_origin }) => shortUrl(gitlab_origin) },
     { label: "Accounts", cell: ({ accounts }) => (accounts === undefined ? "–" : bounded(accounts)), number: true },
-    { label: "Jobs", cell: ({ jobs, full_path }) => html`<${JobCounts} jobs=${jobs ?? {}} filter=${{ full_path }} />` },
+    { label: "Jobs", cell: ({ jobs, full_path }) => html`<${JobCounts} counts=${jobs ?? {}} filter=${{ full_path }} shown=${bounded} />` },
     { label: "Last completed", cell: (area) => html`<${Completed} area=${area} />` },
     { label: "Discovered", order: "created_at", cell: ({ created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },
   ];
@@ -86,9 +87,9 @@ function Statistics() {
   const read = useData("stats", (options) => client.areas.stats({}, options), { every: EVERY });
   return html`<${Section} title="Statistics"><${Loaded} read=${read}>${(/** @type {AreaStats} */ { areas, found, discoveries }) => html`
     <${Facts} rows=${[
-      ...areas.map((each) => [`${each.type === "group" ? "Groups" : "Projects"} of ${each.gitlab_origin.replace(/^https:\/\//, "")}`, total(each.total, each.total_exact)]),
+      ...areas.map((each) => [`${each.type === "group" ? "Groups" : "Projects"} of ${shortUrl(each.gitlab_origin)}`, total(each.total, each.total_exact)]),
       ...found.map((each) => [each.days === 1 ? "Found in the last day" : `Found in the last ${each.days} days`, total(each.total, each.total_exact)]),
-      ["Discoveries", html`<${JobCounts} jobs=${discoveries.jobs} filter=${{ command: "GROUP_PROJECT_DISCOVERY" }} />`],
+      ["Discoveries", html`<${JobCounts} counts=${discoveries.jobs} filter=${{ command: "GROUP_PROJECT_DISCOVERY" }} shown=${bounded} />`],
       ["A discovery last completed", html`<${Time} at=${discoveries.last_completed_at} none="never, as far as jobs are kept" />`],
     ]} />`}<//><//>`;
 }

@@ -2,7 +2,7 @@
 /** One group of errors: when it occurred, to whom, and what the latest one says. */
 
 import { useMemo } from "/dashboard/vendor/hooks.js";
-import { address, pathOf } from "../core/addresses.js";
+import { address, jobsAt, pathOf } from "../core/addresses.js";
 import { PERIODS, filled, sinceOf } from "../core/errors.js";
 import { bounded, count } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
@@ -13,7 +13,6 @@ import { useData } from "../ui/data.js";
 import { errorActs } from "../ui/error_acts.js";
 import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
-import { jobsAt } from "../ui/job_acts.js";
 import { usePlace } from "../ui/router.js";
 import { Table } from "../ui/table.js";
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** Groups of errors: which occur, how often, and what they have failed. */
 
-import { address, pathOf, picked } from "../core/addresses.js";
+import { address, jobsAt, pathOf, picked } from "../core/addresses.js";
 import { GROUP_STATES, PERIODS, filled, sinceOf } from "../core/errors.js";
 import { COMMANDS } from "../core/jobs.js";
 import { bounded, compact, count, counted } from "../core/numbers.js";
@@ -13,7 +13,6 @@ import { useData } from "../ui/data.js";
 import { errorActs } from "../ui/error_acts.js";
 import { ChoiceFilter, Filters, TextFilter } from "../ui/filters.js";
 import { html } from "../ui/html.js";
-import { jobsAt } from "../ui/job_acts.js";
 import { usePlace } from "../ui/router.js";
 import { List } from "../ui/table.js";
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** One job: why it is where it is, its attempts, its errors, and all that is stored of it. */
 
-import { address, pathOf } from "../core/addresses.js";
+import { address, jobsAt, pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
 import { afterEvent, isOver, subject } from "../core/jobs.js";
@@ -12,7 +12,7 @@ import { can, client, isLimited, now } from "../ui/api.js";
 import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
-import { jobActs, jobsAt } from "../ui/job_acts.js";
+import { jobActs } from "../ui/job_acts.js";
 import { useStream } from "../ui/live.js";
 import { go } from "../ui/router.js";
 import { Table } from "../ui/table.js";

@@ -1,14 +1,13 @@
 // @ts-check
 /** One operation: how far it is, which jobs it is about, and what has become of them. */
 
-import { address } from "../core/addresses.js";
-import { actionOf, filterOf, jobsOf } from "../core/operations.js";
+import { address, jobsAt } from "../core/addresses.js";
 import { ACTIONS } from "../core/jobs.js";
+import { actionOf, filterOf, jobsOf } from "../core/operations.js";
 import { can } from "../ui/api.js";
 import { Copyable, Facts, PageHead, Problem, Section, Time } from "../ui/bits.js";
 import { OperationProgress, useOperation } from "../ui/bulk.js";
 import { html } from "../ui/html.js";
-import { jobsAt } from "../ui/job_acts.js";
 
 /** @import { BulkOperation } from "../../web/types.d.ts" */
 

@@ -2,7 +2,7 @@
 /** The overview: what needs a person first, then how things go. All of it comes with live events, but for the history. */
 
 import { useMemo } from "/dashboard/vendor/hooks.js";
-import { address, pathOf } from "../core/addresses.js";
+import { address, jobsAt, pathOf } from "../core/addresses.js";
 import { ADVICE } from "../core/attention.js";
 import { queueUntil, series } from "../core/history.js";
 import { STATES } from "../core/jobs.js";
@@ -15,7 +15,6 @@ import { BUDGETS, NoBudgets, budgetKey } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
-import { jobsAt } from "../ui/job_acts.js";
 import { connection, model } from "../ui/live.js";
 import { endPauseAct, pauseAct } from "../ui/pause_acts.js";
 import { renewAct } from "../ui/account_acts.js";

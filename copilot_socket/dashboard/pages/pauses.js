@@ -1,8 +1,8 @@
 // @ts-check
 /** What holds jobs back: pauses, limits and holds of hosts, and GitLab's budgets. */
 
-import { originOf, shortUrl } from "../core/accounts.js";
-import { address, picked } from "../core/addresses.js";
+import { shortUrl } from "../core/accounts.js";
+import { address, jobsAt, picked } from "../core/addresses.js";
 import { count } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client } from "../ui/api.js";
@@ -10,7 +10,6 @@ import { Badge, Empty, Loaded, PageHead, Ref, Section, Time } from "../ui/bits.j
 import { NoBudgets, budgetColumns, budgetKey, setBudgetAct } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
-import { jobsAt } from "../ui/job_acts.js";
 import { covered, endPauseAct, pauseAct } from "../ui/pause_acts.js";
 import { usePlace } from "../ui/router.js";
 import { List } from "../ui/table.js";
@@ -103,7 +102,7 @@ function limitAct(origin, present, after) {
     verb: "Limit", title: `Limit the running jobs of ${shortUrl(origin)}`, needs: "operate",
     effect: "Jobs that run go on, also where there are more than a new limit allows.",
     fields: [{ name: "max_running", label: "Running jobs at most", kind: "number", min: 1, max: 100_000, value: present === null ? "" : String(present), hint: "Empty: any number." }],
-    run: ({ max_running }) => client.hosts.change(originOf(origin), { max_running }),
+    run: ({ max_running }) => client.hosts.change(origin, { max_running }),
     done: ({ max_running, waiting_for_nodes }) => {
       const most = max_running === null ? "Any number" : `At most ${count(max_running)}`;
       return `${most} of its jobs may run at a time${waiting_for_nodes.length ? "; some nodes do not act on that yet" : ""}`;

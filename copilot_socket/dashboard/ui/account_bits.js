@@ -2,13 +2,10 @@
 /** What several pages show of accounts. */
 
 import { renewalDue } from "../core/accounts.js";
-import { STATES } from "../core/jobs.js";
-import { count } from "../core/numbers.js";
 import { Badge, Time, useNow } from "./bits.js";
 import { html } from "./html.js";
-import { jobsAt } from "./job_acts.js";
 
-/** @import { Account, Status } from "../../web/types.d.ts" */
+/** @import { Account } from "../../web/types.d.ts" */
 
 /** Whether the credential works. @param {{ account: Account }} props */
 export function Credential({ account }) {
@@ -24,12 +21,4 @@ export function Expiry({ account }) {
   const due = account.credential_status === "valid" ? renewalDue(account, now) : null;
   return html`<span><${Time} at=${token_expires_at} />${has_refresh_token ? html` <span class="hint">renewed by itself</span>`
     : due ? html` <${Badge} value=${due === "now" ? "renew it now" : "renew it soon"} kind=${due === "now" ? "expired" : "warning"} />` : null}</span>`;
-}
-
-/** Counts of jobs by state, each with a link to these. @param {{ counts: Record<string, number>, filter: Record<string, string> }} props */
-export function JobCounts({ counts, filter }) {
-  const present = STATES.filter((status) => counts[status]);
-  if (present.length === 0) return html`<span class="faint">none</span>`;
-  return html`<span class="counts">${present.map((/** @type {Status} */ status) => html`<a key=${status} href=${jobsAt({ ...filter, status })}>
-    <${Badge} value=${status} /> ${count(counts[status])}</a>`)}</span>`;
 }

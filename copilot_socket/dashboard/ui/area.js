@@ -2,31 +2,21 @@
 /** One area: its jobs by command, when each was last completed, and who may see it. */
 
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
+import { address, jobsAt } from "../core/addresses.js";
 import { areaName, areaOf } from "../core/areas.js";
-import { address } from "../core/addresses.js";
-import { STATES } from "../core/jobs.js";
 import { bounded, count } from "../core/numbers.js";
 import { ActButton } from "./acts.js";
 import { client } from "./api.js";
 import { recrawlAct } from "./area_acts.js";
-import { Badge, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Time } from "./bits.js";
+import { Empty, Facts, JobCounts, Loaded, PageHead, Problem, Ref, Section, Time } from "./bits.js";
 import { useData } from "./data.js";
 import { html } from "./html.js";
-import { jobsAt } from "./job_acts.js";
 import { usePlace } from "./router.js";
 import { Table } from "./table.js";
 
 /** @import { AreaDetail } from "../../web/types.d.ts" */
 
 const EVERY = 15_000;
-
-/** Numbers of jobs, each a link to these. @param {{ jobs: Record<string, number>, filter: Record<string, string> }} props */
-export function JobCounts({ jobs, filter }) {
-  const present = STATES.filter((state) => jobs[state]);
-  if (present.length === 0) return html`<span class="faint">none</span>`;
-  return html`<ul class="plain">${present.map((status) => html`<li key=${status} class="short">
-    <a href=${jobsAt({ ...filter, status })}>${bounded(jobs[status])}</a> <${Badge} value=${status} /></li>`)}</ul>`;
-}
 
 /** @param {{ name: string }} props */
 export function OneArea({ name }) {
@@ -55,7 +45,7 @@ function Shown({ area }) {
   const commands = [...new Set([...Object.keys(jobs_by_command), ...Object.keys(last_completed)])].sort();
   const columns = [
     { label: "Command", cell: (/** @type {string} */ command) => html`<a href=${jobsAt({ full_path, command })}>${command}</a>` },
-    { label: "Jobs", cell: (/** @type {string} */ command) => html`<${JobCounts} jobs=${jobs_by_command[command] ?? {}} filter=${{ full_path, command }} />` },
+    { label: "Jobs", cell: (/** @type {string} */ command) => html`<${JobCounts} counts=${jobs_by_command[command] ?? {}} filter=${{ full_path, command }} shown=${bounded} />` },
     { label: "Last completed", cell: (/** @type {string} */ command) => html`<${Time} at=${last_completed[command]} none="never, as far as jobs are kept" />`, kind: "short" },
   ];
   return html`

@@ -2,8 +2,8 @@
 /** The small parts that pages are made of. */
 
 import { useEffect, useState } from "/dashboard/vendor/hooks.js";
-import { pathOf } from "../core/addresses.js";
-import { share, subject } from "../core/jobs.js";
+import { jobsAt, pathOf } from "../core/addresses.js";
+import { STATES, share, subject } from "../core/jobs.js";
 import { count, percent } from "../core/numbers.js";
 import { absolute, duration, relative } from "../core/times.js";
 import { inWords, now } from "./api.js";
@@ -84,6 +84,13 @@ export function Progress({ progress }) {
     ${done === null ? null : html`<progress value=${done} max="1" aria-label="Progress"></progress>`}
     <span>${text}${done === null ? "" : ` (${percent(done)})`}</span>
   </span>`;
+}
+
+/** Counts of jobs by state, each a link to these. @param {{ counts: Record<string, number>, filter: Record<string, string>, shown?: (count: number) => string }} props */
+export function JobCounts({ counts, filter, shown = count }) {
+  const present = STATES.filter((status) => counts[status]);
+  if (present.length === 0) return html`<span class="faint">none</span>`;
+  return html`<span class="counts">${present.map((status) => html`<a key=${status} href=${jobsAt({ ...filter, status })}><${Badge} value=${status} /> ${shown(counts[status])}</a>`)}</span>`;
 }
 
 /** What is shown instead of rows: what to do next. @param {{ title: string, command?: string, children?: Children }} props */

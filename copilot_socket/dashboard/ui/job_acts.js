@@ -1,7 +1,7 @@
 // @ts-check
 /** Acts on one job, and the submission of a new one. */
 
-import { address, pathOf } from "../core/addresses.js";
+import { pathOf } from "../core/addresses.js";
 import { ACTIONS, COMMANDS, subject } from "../core/jobs.js";
 import { client } from "./api.js";
 import { html } from "./html.js";
@@ -61,9 +61,4 @@ export function submitAct(after, known = {}) {
     target: ({ created: [isNew] }) => (isNew ? null : undefined),
     after,
   };
-}
-
-/** The list of the jobs that meet a filter. @param {Record<string, string | null | undefined>} filter */
-export function jobsAt(filter) {
-  return address("/jobs", filter);
 }
