@@ -17,6 +17,8 @@ test("targets lead to where they are", () => {
   assert.equal(at("pause.add", { details: { scope: "account" } }), "/accounts/a%2Fb");
   assert.equal(at("pause.end", { details: { scope: "path_prefix" } }), "/jobs?path_prefix=a/b");
   assert.equal(at("pause.add", { details: { scope: "command" }, target: "issues" }), "/jobs?command=issues");
+  assert.equal(at("pause.add", { details: { scope: "host" }, target: "https://h" }), "/accounts?gitlab_origin=https://h");
+  assert.equal(at("pause.add", { details: { scope: "everything" }, target: null }), null);
 });
 
 test("what is gone, refused, or has no page leads nowhere", () => {

@@ -3,7 +3,8 @@
 
 /** @import { AuditEntry } from "../../web/types.d.ts" */
 
-import { address, pathOf } from "./addresses.js";
+import { pathOf } from "./addresses.js";
+import { coveredAt } from "./pauses.js";
 
 /** What is recorded: object and verb. Those of refusals are what was asked for. */
 export const AUDITED = [
@@ -30,14 +31,6 @@ export function targetAt({ action, target, details, outcome }) {
   if (["job.delete", "account.delete", "account.empty", "token.revoke", "webhook.remove"].includes(action)) return null;
   if (action === "job.submit") return pathOf("/accounts", target);
   const [object] = action.split(".");
-  if (object === "pause") return coveredAt(details?.scope, target);
+  if (object === "pause") return coveredAt(details?.scope, target) ?? "/pauses";
   return object in LISTS ? pathOf(LISTS[object], target) : PAGES[object] ?? null;
-}
-
-/** What a pause covers. @param {unknown} scope @param {string} target */
-function coveredAt(scope, target) {
-  if (scope === "account") return pathOf("/accounts", target);
-  if (scope === "command") return address("/jobs", { command: target });
-  if (scope === "path_prefix") return address("/jobs", { path_prefix: target });
-  return "/pauses";
 }

@@ -4,6 +4,7 @@
 import { originOf, renewalDue } from "../core/accounts.js";
 import { jobsAt } from "../core/addresses.js";
 import { count } from "../core/numbers.js";
+import { covered } from "../core/pauses.js";
 import { accountActs, renewAct } from "../ui/account_acts.js";
 import { Expiry } from "../ui/account_bits.js";
 import { ActButton } from "../ui/acts.js";
@@ -13,7 +14,7 @@ import { NoBudgets, budgetColumns, budgetKey } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { submitAct } from "../ui/job_acts.js";
-import { endPauseAct, covered, pauseAct } from "../ui/pause_acts.js";
+import { endPauseAct, pauseAct } from "../ui/pause_acts.js";
 import { go } from "../ui/router.js";
 import { Table } from "../ui/table.js";
 

@@ -7,7 +7,7 @@ import { PERIODS, filled, sinceOf } from "../core/errors.js";
 import { bounded, count } from "../core/numbers.js";
 import { ActButton } from "../ui/acts.js";
 import { client, now } from "../ui/api.js";
-import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Ref, Section, Time } from "../ui/bits.js";
+import { Badge, CopyButton, Copyable, Empty, ErrorMore, Facts, Loaded, PageHead, Ref, Section, Time } from "../ui/bits.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
 import { errorActs } from "../ui/error_acts.js";
@@ -89,12 +89,10 @@ function Latest({ sample }) {
     return html`<${Section} title="Latest error">
       <${Empty} title="It has been deleted.">Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>, or with their jobs.<//><//>`;
   }
-  const { job_id, timestamp, error_message, stack_trace, context, truncated } = sample;
+  const { job_id, timestamp, error_message } = sample;
   const whose = html`<span class="hint"><${Time} at=${timestamp} />, of <a href=${pathOf("/jobs", job_id)}>job ${job_id}</a></span>`;
   return html`<${Section} title="Latest error" aside=${whose}>
     <div class="json"><pre tabindex="0" aria-label="Message">${error_message}</pre><${CopyButton} text=${error_message} label="Copy the message" /></div>
-    ${stack_trace ? html`<h3>Stack</h3><div class="json"><pre tabindex="0">${stack_trace}</pre><${CopyButton} text=${stack_trace} label="Copy the stack" /></div>` : null}
-    ${context ? html`<h3>Context</h3><${Json} value=${context} />` : null}
-    ${truncated.length ? html`<p class="hint">Too large to be shown whole: ${truncated.join(", ")}</p>` : null}
+    <${ErrorMore} error=${sample} />
   <//>`;
 }

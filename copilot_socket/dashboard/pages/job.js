@@ -9,7 +9,7 @@ import { duration } from "../core/times.js";
 import { renewAct } from "../ui/account_acts.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client, isLimited, now } from "../ui/api.js";
-import { Badge, CopyButton, Copyable, Empty, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Sentence, Time } from "../ui/bits.js";
+import { Badge, CopyButton, Copyable, Empty, ErrorMore, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { jobActs } from "../ui/job_acts.js";
@@ -40,7 +40,7 @@ export function Job({ id }) {
   const after = (result) => (result?.deleted ? go("/jobs") : again());
   return html`${read.data ? null : html`<${PageHead} title="Job" />`}<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
     <${PageHead} title=${subject(job)}>
-      ${job.status === "waiting_credential" ? html`<${ActButton} act=${renewAct({ id: job.account_id, credential_status: "expired" }, again)} kind="strong" label="Renew the credential" />` : null}
+      ${job.status === "waiting_credential" ? html`<${ActButton} act=${renewAct({ id: job.account_id }, again)} kind="strong" label="Renew the credential" />` : null}
       ${jobActs(job, after).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`)}
       <${CopyButton} named text=${curl("GET", `${location.origin}/api/v1/jobs/${encodeURIComponent(id)}`)} label="Copy as curl" />
     <//>
@@ -127,12 +127,10 @@ function Errors({ job }) {
 
 /** @param {{ error: JobError }} props */
 function ErrorRow({ error }) {
-  const { error_type, error_message, stack_trace, context, timestamp, cause, fingerprint, resolution, is_recoverable } = error;
+  const { error_type, error_message, timestamp, cause, fingerprint, resolution, is_recoverable } = error;
   return html`<details class="error"><summary><strong>${error_type ?? "Error"}</strong> <bdi>${error_message}</bdi> <span class="hint"><${Time} at=${timestamp} /></span></summary>
     <${Facts} rows=${[["Cause", cause], ["Recoverable", is_recoverable ? "yes" : "no"], ["What follows", resolution],
       ["Group", fingerprint ? html`<a href=${pathOf("/errors", fingerprint)}>${fingerprint}</a>` : null]]} />
-    ${stack_trace ? html`<h3>Stack</h3><div class="json"><pre tabindex="0">${stack_trace}</pre><${CopyButton} text=${stack_trace} label="Copy the stack" /></div>` : null}
-    ${context ? html`<h3>Context</h3><${Json} value=${context} />` : null}
-    ${error.truncated.length ? html`<p class="hint">Too large to be shown whole: ${error.truncated.join(", ")}</p>` : null}
+    <${ErrorMore} error=${error} />
   </details>`;
 }

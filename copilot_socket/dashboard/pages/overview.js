@@ -9,7 +9,7 @@ import { STATES } from "../core/jobs.js";
 import { bytes, compact, count, counted } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
-import { client, isLimited, now } from "../ui/api.js";
+import { client, now } from "../ui/api.js";
 import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { BUDGETS, NoBudgets, budgetKey } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
@@ -24,16 +24,16 @@ import { useStore } from "../ui/store.js";
 import { Table } from "../ui/table.js";
 
 /** @import { Attention, Budget, HeldLane, History, Node, Overview as State, Pause } from "../../web/types.d.ts" */
+/** @import { Act } from "../ui/acts.js" */
 /** @import { Column } from "../ui/table.js" */
 
 export function Overview() {
   const { counts, queue, overview } = useStore(model);
   const { state, error } = useStore(connection);
-  if (isLimited()) return null;
   const everything = overview?.pauses.find(({ scope }) => scope === "everything");
   return html`
     <${PageHead} title="Overview">
-      ${everything ? html`<${ActButton} act=${endPauseAct(everything)} label="Resume everything" kind="strong" />` : html`<${ActButton} act=${pauseAct(() => {}, { scope: "everything" })} label="Pause everything" />`}
+      ${everything ? html`<${ActButton} act=${endPauseAct(everything)} label="Resume everything" kind="strong" />` : html`<${ActButton} act=${pauseAct(undefined, { scope: "everything" })} label="Pause everything" />`}
     <//>
     ${state === "refused" ? html`<${Problem} error=${error} />` : null}
     ${counts === null ? html`<p class="loading" role="status">Loading…</p>` : html`
@@ -58,10 +58,21 @@ function NeedsAPerson({ overview }) {
   <//>`;
 }
 
+/** What helps at once, by kind, given a name. @type {Partial<Record<Attention["kind"], (name: string) => Act>>} */
+const ACTS = {
+  credential_expired: (id) => renewAct({ id }),
+  credential_expiring: (id) => renewAct({ id }),
+  crawler_failing: (id) => quarantineAct(id),
+  crawler_quarantined: (id) => releaseAct(id),
+};
+/** Buttons of an item. */
+const MOST = 3;
+
 /** @param {{ item: Attention, overview: State }} props */
 function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
   const { to, list, jobsOf, label, command } = ADVICE[kind] ?? {};
+  const actOn = ACTS[kind];
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
       ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
@@ -70,10 +81,11 @@ function Item({ item, overview }) {
       ${command ? html`<br /><${Copyable} text=${command} />` : null}
     </span>
     <span class="acts">
-      ${kind.startsWith("credential_") ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${renewAct({ id, credential_status: "expired" }, () => {})} label=${`Renew ${id}`} />`) : null}
-      ${kind === "crawler_failing" ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${quarantineAct(id)} label=${`Quarantine ${id}`} />`) : null}
-      ${kind === "crawler_quarantined" ? names.slice(0, 3).map((name) => html`<${ActButton} small act=${releaseAct(name)} label=${`Release ${name}`} />`) : null}
-      ${lanes ? overview.pauses.filter((pause) => holds(pause, lanes)).slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
+      ${actOn ? names.slice(0, MOST).map((name) => {
+        const act = actOn(name);
+        return html`<${ActButton} key=${name} small act=${act} label=${`${act.verb} ${name}`} />`;
+      }) : null}
+      ${lanes ? overview.pauses.filter((pause) => holds(pause, lanes)).slice(0, MOST).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
       ${to ? html`<a href=${to}>${label}</a>` : null}
     </span>
   </div>`;
@@ -115,9 +127,8 @@ function Drawn({ history, seconds }) {
   const { counts } = useStore(model);
   const queue = useMemo(() => queueUntil(drawn, counts, now() / 1000), [drawn, counts]);
   if (drawn.times.length === 0) return html`<${Empty} title="Nothing is recorded for this period yet.">A node records each minute while it runs.<//>`;
-  const per = { minute: "minute", hour: "hour", day: "day" }[history.resolution];
   return html`<div class="charts">
-    <${Chart} title=${`Jobs per ${per}`} times=${drawn.times} series=${[
+    <${Chart} title=${`Jobs per ${history.resolution}`} times=${drawn.times} series=${[
       { label: "completed", color: "good", values: drawn.completed }, { label: "failed", color: "bad", values: drawn.failed }, { label: "new", color: "violet", values: drawn.created }]} />
     <${Chart} title="Queue" times=${queue.times} series=${[
       { label: "queued", color: "violet", values: queue.queued }, { label: "running", color: "info", values: queue.running }, { label: "waiting", color: "warn", values: queue.waiting }]} />

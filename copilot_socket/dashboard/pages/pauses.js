@@ -2,15 +2,16 @@
 /** What holds jobs back: pauses, limits and holds of hosts, and GitLab's budgets. */
 
 import { shortUrl } from "../core/accounts.js";
-import { address, jobsAt, picked } from "../core/addresses.js";
+import { address, picked } from "../core/addresses.js";
 import { count } from "../core/numbers.js";
+import { covered, coveredAt } from "../core/pauses.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client } from "../ui/api.js";
-import { Badge, Empty, Loaded, PageHead, Ref, Section, Time } from "../ui/bits.js";
+import { Badge, Empty, Loaded, PageHead, Section, Time } from "../ui/bits.js";
 import { NoBudgets, budgetColumns, budgetKey, setBudgetAct } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
-import { covered, endPauseAct, pauseAct } from "../ui/pause_acts.js";
+import { endPauseAct, pauseAct } from "../ui/pause_acts.js";
 import { usePlace } from "../ui/router.js";
 import { List } from "../ui/table.js";
 
@@ -61,13 +62,8 @@ function PausesInForce() {
 
 /** What a pause covers, with where to see it. @param {{ pause: Pause }} props */
 function Covered({ pause }) {
-  const { scope, target } = pause;
-  const text = covered(pause);
-  if (scope === "account") return html`<${Ref} to="/accounts" id=${target}>${text}<//>`;
-  if (scope === "command") return html`<a href=${jobsAt({ command: target })}>${text}</a>`;
-  if (scope === "path_prefix") return html`<a href=${jobsAt({ path_prefix: target })}>${text}</a>`;
-  if (scope === "host") return html`<a href=${address("/accounts", { gitlab_origin: target })}>${text}</a>`;
-  return html`<strong>${text}</strong>`;
+  const at = coveredAt(pause.scope, pause.target);
+  return at ? html`<a href=${at}>${covered(pause)}</a>` : html`<strong>${covered(pause)}</strong>`;
 }
 
 function Hosts() {

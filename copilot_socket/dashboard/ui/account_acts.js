@@ -8,7 +8,7 @@ import { html } from "./html.js";
 /** @import { Account } from "../../web/types.d.ts" */
 /** @import { Act } from "./acts.js" */
 
-/** @param {Pick<Account, "id" | "credential_status" | "jobs">} account With its jobs, if it is to say how many wait. @param {() => void} after @returns {Act} */
+/** @param {Pick<Account, "id"> & Partial<Account>} account With its jobs, if it is to say how many wait. @param {() => void} [after] @returns {Act} */
 export function renewAct({ id, jobs, credential_status }, after) {
   const waiting = jobs && jobs.waiting_credential + (credential_status === "expired" ? jobs.queued : 0);
   return {

@@ -11,6 +11,7 @@ import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { Setting, Store, useStore } from "./store.js";
 
+/** @import { ErrorSample } from "../../web/types.d.ts" */
 /** @import { TimeStyle } from "../core/times.js" */
 /** @import { Children } from "./html.js" */
 
@@ -153,6 +154,14 @@ export function Facts({ rows }) {
 export function Json({ value }) {
   const text = JSON.stringify(value, null, 2);
   return html`<div class="json"><pre tabindex="0">${text}</pre><${CopyButton} text=${text} label="Copy JSON" /></div>`;
+}
+
+/** What else an error says. @param {{ error: Pick<ErrorSample, "stack_trace" | "context" | "truncated"> }} props */
+export function ErrorMore({ error: { stack_trace, context, truncated } }) {
+  return html`
+    ${stack_trace ? html`<h3>Stack</h3><div class="json"><pre tabindex="0">${stack_trace}</pre><${CopyButton} text=${stack_trace} label="Copy the stack" /></div>` : null}
+    ${context ? html`<h3>Context</h3><${Json} value=${context} />` : null}
+    ${truncated.length ? html`<p class="hint">Too large to be shown whole: ${truncated.join(", ")}</p>` : null}`;
 }
 
 /** A part of a page. @param {{ title: string, id?: string, aside?: Children, children?: Children }} props */

@@ -2,6 +2,7 @@
 /** Pauses: adding one, ending one. */
 
 import { COMMANDS } from "../core/jobs.js";
+import { covered } from "../core/pauses.js";
 import { client } from "./api.js";
 
 /** @import { Pause, PauseBody } from "../../web/types.d.ts" */
@@ -10,15 +11,10 @@ import { client } from "./api.js";
 /** @type {Record<PauseBody["scope"], string>} */
 const SCOPES = { everything: "Everything", account: "An account", host: "A GitLab host", command: "A command", path_prefix: "A group or project, with all below it" };
 
-/** What a pause covers, in words. @param {{ scope: string, target: string | null }} pause */
-export function covered({ scope, target }) {
-  return scope === "everything" ? "everything" : `${scope === "path_prefix" ? "all below" : scope} ${target}`;
-}
-
 /**
  * Hold back what a scope covers.
  *
- * @param {() => void} after
+ * @param {(() => void) | undefined} after
  * @param {{ scope?: PauseBody["scope"], target?: string }} [known] What is covered, where that is settled.
  * @returns {Act}
  */
@@ -49,7 +45,7 @@ export function pauseAct(after, known = {}) {
 }
 
 /** End a pause. @param {Pause} pause @param {() => void} [after] @returns {Act} */
-export function endPauseAct(pause, after = () => {}) {
+export function endPauseAct(pause, after) {
   return {
     verb: "End",
     title: `End the pause of ${covered(pause)}`,
