@@ -1,7 +1,6 @@
 // @ts-check
 /** One crawler: what it is, what it holds, and how its attempts ended. */
 
-import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import { address, pathOf } from "../core/addresses.js";
 import { subject } from "../core/jobs.js";
 import { count, percent, sum } from "../core/numbers.js";
@@ -19,25 +18,15 @@ import { Table } from "../ui/table.js";
 /** @import { Crawler as State, HeldJob, RecentEnds } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
 
-/** Milliseconds between two reads that events ask for. */
-const CALM = 1_000;
-
 /** @param {{ id: string }} props */
 export function Crawler({ id }) {
   const read = useData(id, (options) => client.crawlers.get(id, {}, options), { on: ["connection"], every: EVERY });
   const present = useHeartbeats(id);
-  const calm = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
-  useEffect(() => () => clearTimeout(calm.current), []);
   useStream({ types: "job", crawler: id }, (events) => {
     const jobs = events.flatMap(({ type, data }) => (type === "job" ? [data] : []));
     const progress = new Map(jobs.filter((event) => event.event === "job_progress").map((event) => [event.id, event]));
     if (progress.size) read.patch((crawler) => ({ ...crawler, assignments: crawler.assignments?.map((job) => afterProgress(job, progress.get(job.job_id))) }));
-    if (jobs.length > 0 && jobs.some(({ event }) => event !== "job_progress")) {
-      calm.current ??= setTimeout(() => {
-        calm.current = undefined;
-        read.reload();
-      }, CALM);
-    }
+    if (jobs.some(({ event }) => event !== "job_progress")) read.reloadSoon();
   });
   const { data, reload } = read;
   return html`

@@ -5,13 +5,13 @@ import { useEffect, useErrorBoundary, useRef, useState } from "/dashboard/vendor
 import { ApiError } from "/client.js";
 import { Acting, tell } from "./acts.js";
 import { can, inWords, isLimited, session, signOut } from "./api.js";
-import { Empty, Problem, timeStyle } from "./bits.js";
+import { Empty, Problem } from "./bits.js";
 import { BulkDialog } from "./bulk.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { connection, model, startLive } from "./live.js";
 import { go, patternOf, usePlace } from "./router.js";
-import { theme } from "./settings.js";
+import { theme, timeStyle } from "./settings.js";
 import { SignIn } from "./sign_in.js";
 import { useStore } from "./store.js";
 

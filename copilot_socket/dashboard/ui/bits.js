@@ -9,16 +9,13 @@ import { absolute, duration, relative } from "../core/times.js";
 import { inWords, now } from "./api.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
-import { Setting, Store, useStore } from "./store.js";
+import { timeStyle } from "./settings.js";
+import { Store, useStore } from "./store.js";
 
 /** @import { ErrorSample } from "../../web/types.d.ts" */
-/** @import { TimeStyle } from "../core/times.js" */
 /** @import { Children } from "./html.js" */
 
-/** How times are shown. @type {Setting<TimeStyle>} */
-export const timeStyle = new Setting("times", "relative");
-
-/** Seconds since 1970, in steps. */
+/** Milliseconds since 1970, in steps. */
 const clock = new Store(now());
 setInterval(() => document.hidden || clock.set(now()), 5_000);
 

@@ -6,9 +6,7 @@ import { ApiError } from "/client.js";
 import { session } from "./api.js";
 import { useEvents } from "./live.js";
 
-/** @import { LiveEvent } from "../../web/types.d.ts" */
-
-/** @import { Options } from "../../web/types.d.ts" */
+/** @import { LiveEvent, Options } from "../../web/types.d.ts" */
 
 /** Milliseconds before a read that has failed is repeated. */
 const AGAIN = 5_000;
@@ -23,6 +21,7 @@ const CALM = 1_100;
  * @property {unknown} error Of the last read; null: it worked.
  * @property {boolean} loading
  * @property {() => void} reload
+ * @property {() => void} reloadSoon After an event: at most once a second.
  * @property {(change: (data: T) => T) => void} patch Changes what was read.
  */
 
@@ -91,13 +90,15 @@ export function useData(key, load, { on = [], every } = {}) {
 
   const calm = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
   useEffect(() => () => clearTimeout(calm.current), []);
-  useEvents((event) => {
-    const matters = event ? on.includes(event.type) : on.length > 0; // what is missing may have been one of them
-    if (!matters || key === null) return;
+  const reloadSoon = useCallback(() => {
     calm.current ??= setTimeout(() => {
       calm.current = undefined;
       again(1);
     }, CALM * (1 + Math.random() / 2)); // not all viewers at once
+  }, []);
+  useEvents((event) => {
+    const matters = event ? on.includes(event.type) : on.length > 0; // what is missing may have been one of them
+    if (matters) reloadSoon();
   });
 
   const patch = useCallback(
@@ -113,6 +114,7 @@ export function useData(key, load, { on = [], every } = {}) {
     error: current ? state.error : null,
     loading: current ? state.loading : key !== null,
     reload,
+    reloadSoon,
     patch,
   };
 }

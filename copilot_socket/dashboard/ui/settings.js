@@ -3,6 +3,11 @@
 
 import { Setting } from "./store.js";
 
+/** @import { TimeStyle } from "../core/times.js" */
+
+/** How times are shown. @type {Setting<TimeStyle>} */
+export const timeStyle = new Setting("times", "relative");
+
 /** @typedef {"system" | "light" | "dark"} Theme */
 
 /** @type {Setting<Theme>} */
