@@ -128,7 +128,7 @@ function Errors({ job }) {
 /** @param {{ error: JobError }} props */
 function ErrorRow({ error }) {
   const { error_type, error_message, timestamp, cause, fingerprint, resolution, is_recoverable } = error;
-  return html`<details class="error"><summary><strong>${error_type ?? "Error"}</strong> <bdi>${error_message}</bdi> <span class="hint"><${Time} at=${timestamp} /></span></summary>
+  return html`<details><summary><strong>${error_type ?? "Error"}</strong> <bdi>${error_message}</bdi> <span class="hint"><${Time} at=${timestamp} /></span></summary>
     <${Facts} rows=${[["Cause", cause], ["Recoverable", is_recoverable ? "yes" : "no"], ["What follows", resolution],
       ["Group", fingerprint ? html`<a href=${pathOf("/errors", fingerprint)}>${fingerprint}</a>` : null]]} />
     <${ErrorMore} error=${error} />

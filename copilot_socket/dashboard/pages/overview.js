@@ -54,7 +54,7 @@ function NeedsAPerson({ overview }) {
   if (!overview) return null;
   return html`<${Section} title="Needs a person">
     ${overview.attention.length === 0 ? html`<p><${Badge} value="nothing" kind="completed" /> <span class="hint">Everything that can go on by itself does.</span></p>` : null}
-    <ul class="plain attention">${overview.attention.map((item, at) => html`<li key=${`${item.kind} ${at}`}><${Item} item=${item} overview=${overview} /></li>`)}</ul>
+    <ul class="plain">${overview.attention.map((item, at) => html`<li key=${`${item.kind} ${at}`}><${Item} item=${item} overview=${overview} /></li>`)}</ul>
   <//>`;
 }
 
@@ -75,7 +75,7 @@ function Item({ item, overview }) {
   const actOn = ACTS[kind];
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
+      ${names.length && !lanes ? html`<br /><span>${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
       ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
         rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
       ${command ? html`<br /><${Copyable} text=${command} />` : null}

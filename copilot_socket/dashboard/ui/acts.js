@@ -8,6 +8,7 @@ import { useState } from "/dashboard/vendor/hooks.js";
 import { fromInput } from "../core/times.js";
 import { address } from "../core/addresses.js";
 import { can, client, inWords, session } from "./api.js";
+import { Problem } from "./bits.js";
 import { Dialog } from "./dialog.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -175,10 +176,10 @@ function Ask({ act }) {
   }
   return html`<${Dialog} title=${act.title} onClose=${leave}>
     <form onSubmit=${submit}>
-      <div class="effect">${act.effect}</div>
+      <div>${act.effect}</div>
       ${fields.filter(({ shown }) => !shown || shown(values)).map((field) => html`<${Input} key=${field.name} field=${field} value=${values[field.name]}
         onInput=${(/** @type {string} */ value) => setValues((before) => ({ ...before, [field.name]: value }))} />`)}
-      ${state.error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${inWords(state.error)}</span></div>` : null}
+      <${Problem} error=${state.error} />
       <div class="dialog-acts">
         <button type="button" disabled=${state.busy && act.once} onClick=${leave}>Back</button>
         <button type="submit" class=${act.danger ? "danger strong" : "strong"} disabled=${state.busy} aria-busy=${state.busy}>${act.verb}</button>

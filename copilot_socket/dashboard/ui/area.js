@@ -64,7 +64,7 @@ function Shown({ area }) {
         : html`<${Empty} title="It was never crawled, as far as jobs are kept.">Recrawl it to submit its first jobs.<//>`}
     <//>
     <${Section} title="Accounts that may see it" aside=${accounts > account_ids.length ? html`<span class="hint">the first ${count(account_ids.length)} of ${bounded(accounts)}</span>` : null}>
-      ${account_ids.length ? html`<p class="names">${account_ids.map((id, at) => html`${at ? ", " : ""}<${Ref} to="/accounts" id=${id} />`)}</p>`
+      ${account_ids.length ? html`<p>${account_ids.map((id, at) => html`${at ? ", " : ""}<${Ref} to="/accounts" id=${id} />`)}</p>`
         : html`<${Empty} title="None any more.">The next discovery of an account that may see it says so.<//>`}
     <//>`;
 }

@@ -73,7 +73,7 @@ function Ask({ bulk }) {
   return html`<${Dialog} title=${`${label} ${bulk.words}`} onClose=${close}>
     ${operation ? html`<${Running} began=${operation} />` : html`
       <p>This ${effect}.</p>
-      ${preview ? html`<p class="count">This changes <strong>${jobs}</strong>${preview.states ? html`: ${Object.entries(preview.states).filter(([, number]) => number > 0).map(([state, number]) => html`<${Badge} value=${state} /> ${count(number)} `)}` : "."}</p>`
+      ${preview ? html`<p>This changes <strong>${jobs}</strong>${preview.states ? html`: ${Object.entries(preview.states).filter(([, number]) => number > 0).map(([state, number]) => html`<${Badge} value=${state} /> ${count(number)} `)}` : "."}</p>`
         : !error && html`<p class="loading" role="status">Counting…</p>`}
       ${preview?.expected === 0 ? html`<p>None of them is in a state that allows it: nothing would change.</p>` : null}
       ${asks ? html`<p><strong>${undo ? `To undo this, use ${undo}.` : "This can't be undone."}</strong></p>` : null}`}

@@ -12,7 +12,7 @@ import { change, usePlace } from "./router.js";
 export function Filters({ label, names, children }) {
   const { query } = usePlace();
   const set = names.some((name) => query.get(name));
-  return html`<form class="filter" role="search" aria-label=${label} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+  return html`<form role="search" aria-label=${label} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
     <div class="filters">${children}
       ${set ? html`<button type="button" class="quiet" onClick=${() => change(Object.fromEntries(names.map((name) => [name, null])))}>Clear all</button>` : null}</div>
   </form>`;

@@ -21,7 +21,7 @@ export function FilterBar({ filter }) {
   const others = FIELDS.filter(({ name }) => !ALWAYS.includes(name) && name !== "status");
   const [state] = FIELDS;
   const set = Object.keys(filter).filter((name) => !ALWAYS.includes(name) && name !== "status");
-  return html`<form class="filter" role="search" aria-label="Filter of jobs" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+  return html`<form role="search" aria-label="Filter of jobs" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
     <div class="filters"><${Choices} field=${state} value=${filter.status ?? ""} /></div>
     <div class="filters">${always.map((field) => html`<${Condition} key=${field.name} field=${field} value=${filter[field.name] ?? ""} />`)}</div>
     <details><summary>More conditions${set.length ? ` (${set.length})` : ""}</summary>

@@ -2,10 +2,9 @@
 /** Signing in, by a token of the API. */
 
 import { useEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
-import { badLink, inWords, signIn } from "./api.js";
-import { Copyable } from "./bits.js";
+import { badLink, signIn } from "./api.js";
+import { Copyable, Problem } from "./bits.js";
 import { html } from "./html.js";
-import { Icon } from "./icons.js";
 import { useStore } from "./store.js";
 
 /** @param {{ again: boolean }} props *again*: the session has ended. */
@@ -34,7 +33,7 @@ export function SignIn({ again }) {
       ${link && !again ? html`<p role="alert">The link was used already, or has expired. Make a new one:</p><p><${Copyable} text="copilot-socket open" /></p><p>Or sign in with a token.</p>` : null}
       <div class="field"><label for="token">Token</label>
         <input id="token" ref=${input} type="password" autocomplete="current-password" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.target.value)} /></div>
-      ${error ? html`<div class="notice is-failed" role="alert"><${Icon} name="warning" /><span>${inWords(error)}</span></div>` : null}
+      <${Problem} error=${error} />
       <button type="submit" class="strong" disabled=${busy}>Sign in</button>
       ${link && !again ? null : html`<p class="hint">On the node's machine this prints a link that signs you in:</p><p><${Copyable} text="copilot-socket open" /></p>`}
       <p class="hint">On the node's machine this prints the token:</p>
