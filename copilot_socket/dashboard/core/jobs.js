@@ -1,7 +1,7 @@
 // @ts-check
 /** What the dashboard knows of jobs: their states, and what can be done in which of them (docs/http.md, "Jobs"). Pure. */
 
-/** @import { Action, Job, JobEvent, Status } from "../../web/types.d.ts" */
+/** @import { Action, Cause, Job, JobBody, JobEvent, Status } from "../../web/types.d.ts" */
 
 /** In the order of a job's life. @type {Status[]} */
 export const STATES = ["queued", "assigned", "running", "paused", "waiting_credential", "completed", "failed", "cancelled"];
@@ -9,12 +9,13 @@ export const STATES = ["queued", "assigned", "running", "paused", "waiting_crede
 /** @type {Status[]} */
 const TERMINAL = ["completed", "failed", "cancelled"];
 
+/** @type {JobBody["command"][]} */
 export const COMMANDS = [
   "GROUP_PROJECT_DISCOVERY", "group", "project", "issues", "mergeRequests", "commits", "branches", "pipelines", "users",
   "releases", "groupMilestones", "epics", "jobs", "mergeRequestNotes", "probe",
 ];
 
-/** Why attempts end (docs/protocol.md, "Causes"). */
+/** Why attempts end (docs/protocol.md, "Causes"). @type {Cause[]} */
 export const CAUSES = [
   "completed", "job_error", "timed_out", "not_found", "forbidden", "gitlab_unavailable", "rate_limited", "credential",
   "crawler_lost", "idle", "released", "paused", "drained", "stuck", "poison", "cancelled",

@@ -5,10 +5,10 @@ import { client } from "./api.js";
 import { Copyable } from "./bits.js";
 import { html } from "./html.js";
 
-/** @import { Webhook, WebhookBody, WebhookDelivery } from "../../web/types.d.ts" */
+/** @import { Webhook, WebhookDelivery, WebhookEvent } from "../../web/types.d.ts" */
 /** @import { Act } from "./acts.js" */
 
-/** What a webhook can be told of, in words. @type {Record<string, string>} */
+/** What a webhook can be told of, in words. @type {Record<WebhookEvent, string>} */
 export const EVENTS = {
   "job.failed": "jobs that have failed for good",
   "credential.expired": "credentials that GitLab refuses",
@@ -23,7 +23,7 @@ function showSecret({ secret }) {
 
 /** @param {() => void} after @returns {Act} */
 export function addWebhookAct(after) {
-  const events = Object.entries(EVENTS);
+  const events = /** @type {[WebhookEvent, string][]} */ (Object.entries(EVENTS));
   return {
     verb: "Add",
     title: "Add a webhook",
@@ -34,7 +34,7 @@ export function addWebhookAct(after) {
       ...events.map(([name, text]) => /** @type {import("./acts.js").Field} */ ({ name, label: `${text[0].toUpperCase()}${text.slice(1)}`, kind: "check", value: "true" })),
       { name: "description", label: "What it is for" },
     ],
-    run: (values) => client.webhooks.add(/** @type {WebhookBody} */ ({ url: values.url, description: values.description, events: events.map(([name]) => name).filter((name) => values[name]) })),
+    run: (values) => client.webhooks.add({ url: values.url, description: values.description, events: events.map(([name]) => name).filter((name) => values[name]) }),
     done: ({ url }) => `The webhook to ${url} is made`,
     once: true, show: showSecret,
     action: "webhook.add",

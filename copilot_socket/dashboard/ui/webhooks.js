@@ -39,7 +39,7 @@ function One({ webhook, after }) {
       <${ActButton} small act=${activeAct(webhook, after)} /><${ActButton} small act=${rotateAct(webhook, after)} /><${ActButton} small act=${removeAct(webhook, after)} /></span></div>
     <${Facts} rows=${[
       ["State", html`<${Badge} value=${active ? "active" : "not active"} kind=${active ? "live" : "paused"} />`],
-      ["Told of", events.map((event) => EVENTS[event] ?? event).join(", ")],
+      ["Told of", events.map((event) => EVENTS[event]).join(", ")],
       ["For", description ?? undefined],
       ["Made", html`<${Time} at=${created_at} /> <span class="hint">by ${created_by}</span>`],
       ["Former secret", former_secret_until ? html`valid until <${Time} at=${former_secret_until} />` : undefined],
