@@ -155,7 +155,7 @@ def _paused(pause: PausedAll | None) -> list[Item]:
     if pause is None:
         return []
     why = f' ("{pause.reason}")' if pause.reason else ""
-    until = f"until {shown_time(pause.ends_at)}" if pause.ends_at else "until somebody ends that"
+    until = f"until {shown_time(pause.ends_at)}" if pause.ends_at else "until somebody ends it"
     text = f"Everything is paused by {pause.author}{why} {until}: no job is given to a crawler"
     return [Item("everything_paused", "warning", text, 1, pause.since)]
 
@@ -183,7 +183,7 @@ def _unroutable(facts: Facts) -> list[Item]:
     by_number = sorted(facts.unroutable.items(), key=lambda each: (-each[1], each[0]))
     shown = ", ".join(f"{command} ({jobs:,})" for command, jobs in by_number[:NAMES])
     count = sum(facts.unroutable.values())
-    text = f"{_jobs(count)} due that no crawler takes to which work is given: {shown}"
+    text = f"{_jobs(count)} due, but no serving crawler takes their commands: {shown}"
     return [Item("unroutable", "warning", text, count, None, [command for command, _ in by_number[:NAMES]])]
 
 
@@ -193,8 +193,8 @@ def _hosts(hosts: Sequence[HeldHost]) -> list[Item]:
     first = min(hosts, key=lambda host: host.since)
     probes = [host.next_probe_at for host in hosts if host.next_probe_at is not None]
     probed = f"; the next probe is at {shown_time(min(probes))}" if probes else ""
-    who = f"{first.origin} is" if len(hosts) == 1 else f"{len(hosts)} GitLab hosts are"
-    text = f"{who} unavailable since {shown_time(first.since)}, and the jobs are held back{probed}"
+    who, whose = (f"{first.origin} has", "its") if len(hosts) == 1 else (f"{len(hosts)} GitLab hosts have", "their")
+    text = f"{who} been unavailable since {shown_time(first.since)}, and {whose} jobs are held back{probed}"
     return [Item("host_held", "warning", text, len(hosts), first.since, [host.origin for host in hosts[:NAMES]])]
 
 
@@ -211,8 +211,8 @@ def _crawlers(facts: Facts) -> list[Item]:
         (
             "crawler_failing",
             facts.failing,
-            "crawler fails everything of late, and may have to be quarantined",
-            "crawlers fail everything of late, and may have to be quarantined",
+            "crawler has failed everything recently, and may have to be quarantined",
+            "crawlers have failed everything recently, and may have to be quarantined",
         ),
         (
             "crawler_quarantined",
@@ -254,9 +254,9 @@ def _operations(some: Some) -> list[Item]:
 def _expiring(some: Some) -> list[Item]:
     if not some.count:
         return []
-    first = f", the first at {shown_time(some.since)}" if some.since else ""
+    first = f" (the first at {shown_time(some.since)})" if some.since and some.count > 1 else ""
     text = (
-        f"{_count(some.count, 'token expires', 'tokens expire')} within 7 days, and can't be refreshed{first}:"
+        f"{_count(some.count, 'token expires', 'tokens expire')} within 7 days{first}, and can't be refreshed:"
         " no refresh token is stored"
     )
     return [Item("credential_expiring", "warning", text, some.count, None, some.names)]

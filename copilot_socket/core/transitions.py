@@ -59,7 +59,7 @@ class Refusal:
     event: Event
 
     def __str__(self) -> str:
-        return f"a job that is {self.status} takes no {self.event}"
+        return f"{self.event} is not allowed: the job is {self.status}"
 
 
 def decide(

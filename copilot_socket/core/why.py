@@ -249,13 +249,13 @@ def held_back(
         told = described[pause.id]
         covered = f"{told.scope.replace('_', ' ')} {told.target or ''}".rstrip()
         why = f' ("{told.reason}")' if told.reason else ""
-        until = f"until {shown_time(told.ends_at)}" if told.ends_at else "until somebody ends that"
+        until = f"until {shown_time(told.ends_at)}" if told.ends_at else "until somebody ends it"
         text = f"{covered} is paused by {told.author}{why} since {shown_time(told.created_at)} {until}"
         reasons.append(Reason("paused", text, {"pause_id": pause.id, **attrs.asdict(told)}))
     if marked and not any(reason.details["scope"] == Scope.PATH_PREFIX for reason in reasons):
         reasons.append(Reason("resuming", "the pause of its path has ended; its jobs are let go in slices"))
     if hold is not None:
-        text = f"{work.host} is held back as unavailable since {shown_time(hold.since)}"
+        text = f"{work.host} has been held back as unavailable since {shown_time(hold.since)}"
         text += f", and is probed{_at(hold.next_probe_at)}" if hold.next_probe_at else ""
         details = {"origin": work.host, "held_since": hold.since, "next_probe_at": hold.next_probe_at}
         reasons.append(Reason("host_held", text, details))
@@ -295,7 +295,7 @@ def unserved(command: str, crawlers: Sequence[CrawlerFacts]) -> list[Reason]:
         text = f"the crawlers that take {command} are drained or quarantined: {', '.join(names)}"
         reasons.append(Reason("no_serving_crawler", text, {"crawler_ids": names}))
     if suspected:
-        text = f"crawlers fail everything of late, and may have to be quarantined: {', '.join(suspected)}"
+        text = f"crawlers have failed everything recently, and may have to be quarantined: {', '.join(suspected)}"
         reasons.append(Reason("crawler_suspected", text, {"crawler_ids": suspected}))
     return reasons
 

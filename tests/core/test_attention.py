@@ -64,7 +64,7 @@ class AttentionTests(SynchronousTestCase):
                 Facts(paused=PausedAll("ann", "moves", AT, None)),
                 "everything_paused",
                 "warning",
-                'Everything is paused by ann ("moves") until somebody ends that: no job is given to a crawler',
+                'Everything is paused by ann ("moves") until somebody ends it: no job is given to a crawler',
             ),
             (
                 Facts(paused=PausedAll("ann", None, AT, LATER)),
@@ -89,13 +89,13 @@ class AttentionTests(SynchronousTestCase):
                 Facts(unroutable={"epics": 1, "jobs": 5000}, ready=5001, connected=1),
                 "unroutable",
                 "warning",
-                "5,001 jobs are due that no crawler takes to which work is given: jobs (5,000), epics (1)",
+                "5,001 jobs are due, but no serving crawler takes their commands: jobs (5,000), epics (1)",
             ),
             (
                 Facts(hosts=[HeldHost(HOST, AT, LATER)]),
                 "host_held",
                 "warning",
-                f"{HOST} is unavailable since 2026-01-05T10:00:00Z, and the jobs are held back;"
+                f"{HOST} has been unavailable since 2026-01-05T10:00:00Z, and its jobs are held back;"
                 " the next probe is at 2026-01-05T11:00:00Z",
             ),
             (
@@ -108,7 +108,7 @@ class AttentionTests(SynchronousTestCase):
                 Facts(failing=Some(2, AT, ["c1", "c2"])),
                 "crawler_failing",
                 "warning",
-                "2 crawlers fail everything of late, and may have to be quarantined",
+                "2 crawlers have failed everything recently, and may have to be quarantined",
             ),
             (
                 Facts(quarantined=Some(1, None, ["c1"])),
@@ -132,7 +132,13 @@ class AttentionTests(SynchronousTestCase):
                 Facts(expiring=Some(1, AT, ["me"])),
                 "credential_expiring",
                 "warning",
-                "1 token expires within 7 days, and can't be refreshed, the first at 2026-01-05T10:00:00Z:"
+                "1 token expires within 7 days, and can't be refreshed: no refresh token is stored",
+            ),
+            (
+                Facts(expiring=Some(2, AT, ["me", "you"])),
+                "credential_expiring",
+                "warning",
+                "2 tokens expire within 7 days (the first at 2026-01-05T10:00:00Z), and can't be refreshed:"
                 " no refresh token is stored",
             ),
         ):

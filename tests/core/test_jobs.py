@@ -34,7 +34,7 @@ class MatrixTests(SynchronousTestCase):
     def test_a_refusal_says_what_and_why(self) -> None:
         """The text names the state and the event."""
         answer = decide(Job(Status.COMPLETED), Event.CANCELLED, POLICY, 0.0)
-        self.assertEqual(str(answer), "a job that is completed takes no cancel")
+        self.assertEqual(str(answer), "cancel is not allowed: the job is completed")
 
 
 class TriesTests(SynchronousTestCase):

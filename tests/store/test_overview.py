@@ -144,7 +144,7 @@ class LaneTests(OverviewTestCase):
         self.assertEqual(
             {lane: queued for lane, (queued, _) in found.items()}, {("a1", "epics"): 2, ("a1", "issues"): 2}
         )
-        self.assertRegex(found["a1", "epics"][1], r"^account a1 is paused by me since \S+ until somebody ends that$")
+        self.assertRegex(found["a1", "epics"][1], r"^account a1 is paused by me since \S+ until somebody ends it$")
         self.pause("command", "epics")
         found = await self.lanes()
         self.assertEqual(len(found), 11)
@@ -159,7 +159,9 @@ class LaneTests(OverviewTestCase):
         self.query(f"INSERT INTO hosts (origin, held_since, opens_at) VALUES ('{OTHER}', now(), now()) RETURNING 1")
         found = await self.lanes()
         self.assertEqual({account for account, _ in found}, {"a1", "a3", "a5", "a7", "a9"})
-        self.assertRegex(found["a1", "issues"][1], f"^{OTHER} is held back as unavailable since .* and is probed at ")
+        self.assertRegex(
+            found["a1", "issues"][1], f"^{OTHER} has been held back as unavailable since .* and is probed at "
+        )
 
     async def test_limits(self) -> None:
         """Those of accounts and hosts that have as many running jobs as they may."""

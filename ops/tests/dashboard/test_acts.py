@@ -221,7 +221,7 @@ class ActTests(DashboardTestCase):
 
         words = await self.browse(node.port, race)
         refused = f"409 POST /api/v1/jobs/{job}/cancel"
-        self.assertEqual(words, ["a job that is cancelled takes no cancel", refused])
+        self.assertEqual(words, ["cancel is not allowed: the job is cancelled", refused])
 
 
 @in_chromium
