@@ -67,8 +67,8 @@ function asQuery({ expires_within, ...others }) {
 
 /** @param {{ filtered: boolean, order?: string }} props */
 function Nothing({ filtered, order }) {
-  if (filtered) return html`<${Empty} title="No account matches.">Take a condition away.<//>`;
-  if (order) return html`<${Empty} title="No account has a token of which it is known when it expires.">Order them by id to see all.<//>`;
+  if (filtered) return html`<${Empty} title="No account matches.">Remove a condition.<//>`;
+  if (order) return html`<${Empty} title="No account has a token with a known expiry.">Order them by id to see all.<//>`;
   return html`<${Empty} title="There are no accounts yet." command="copilot-socket seed --account-id ACCOUNT --provider gitlab-onprem --gitlab-url https://gitlab.example.org">
-    Applications store them over the API. On the node's machine this command does, with the token in SEED_ACCESS_TOKEN:<//>`;
+    Applications store them over the API. On the node's machine this command does so, with the token in SEED_ACCESS_TOKEN:<//>`;
 }

@@ -90,14 +90,14 @@ function Statistics() {
       ...areas.map((each) => [`${each.type === "group" ? "Groups" : "Projects"} of ${shortUrl(each.gitlab_origin)}`, total(each.total, each.total_exact)]),
       ...found.map((each) => [each.days === 1 ? "Found in the last day" : `Found in the last ${each.days} days`, total(each.total, each.total_exact)]),
       ["Discoveries", html`<${JobCounts} counts=${discoveries.jobs} filter=${{ command: "GROUP_PROJECT_DISCOVERY" }} shown=${bounded} />`],
-      ["A discovery last completed", html`<${Time} at=${discoveries.last_completed_at} none="never, as far as jobs are kept" />`],
+      ["A discovery last completed", html`<${Time} at=${discoveries.last_completed_at} none="never, as far as the jobs that are kept show" />`],
     ]} />`}<//><//>`;
 }
 
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
   if (CONDITIONS.some((name) => given[name])) {
-    return html`<${Empty} title="No area matches.">Take a condition away, or discover again: an account may have been given access since.<//>`;
+    return html`<${Empty} title="No area matches.">Remove a condition, or discover again: an account may have been given access since.<//>`;
   }
   return html`<${Empty} title="No area has been found yet." command="copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY">
     A discovery finds the groups and projects that an account may see:<//>`;

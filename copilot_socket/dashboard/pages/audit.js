@@ -78,6 +78,6 @@ function ActionFilter() {
 
 /** @param {{ filtered: boolean }} props */
 function Nothing({ filtered }) {
-  if (filtered) return html`<${Empty} title="No row matches.">Take a condition away. Rows are kept for a year, unless COPILOT_AUDIT_AGE says otherwise.<//>`;
-  return html`<${Empty} title="Nothing was changed yet." />`;
+  if (filtered) return html`<${Empty} title="No row matches.">Remove a condition. Rows are kept for a year, unless COPILOT_AUDIT_AGE says otherwise.<//>`;
+  return html`<${Empty} title="Nothing has been changed yet." />`;
 }

@@ -50,7 +50,7 @@ function Shown({ crawler }) {
         ["State", html`<${Presence} crawler=${crawler} />`],
         ["Mode", html`<${Mode} crawler=${crawler} />`],
         ["Last message", html`<${Time} at=${crawler.last_heartbeat} />`],
-        ["It says", crawler.system_status],
+        ["Reported status", crawler.system_status],
         ["Holds", `${count(active_jobs.length)} of ${count(crawler.max_jobs)}`],
         ["In the last hour", html`<${Recent} crawler=${crawler} />`],
         ["Version", crawler.version],

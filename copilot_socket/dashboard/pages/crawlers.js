@@ -77,7 +77,7 @@ function Holding({ job }) {
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
   const filtered = CONDITIONS.some((name) => given[name]);
-  if (filtered) return html`<${Empty} title="No crawler matches.">Take a condition away. Crawlers are listed for a day after they have left.<//>`;
+  if (filtered) return html`<${Empty} title="No crawler matches.">Remove a condition. Crawlers are listed for a day after they have left.<//>`;
   return html`<${Empty} title="No crawler has connected within the last day." command="python gitlab_crawler.py SOCKET DIRECTORY">
     Start one: <code>docs/gitlab-crawler.md</code> has a complete program, and <code>docs/client.md</code> says how to write your own.
     SOCKET is the node's, as its log says when it starts:<//>`;

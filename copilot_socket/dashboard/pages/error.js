@@ -38,10 +38,10 @@ export function ErrorGroup({ fingerprint }) {
         ["Fingerprint", html`<${Copyable} text=${fingerprint} label="Copy the fingerprint" />`],
         ["Type", group.error_type],
         ["Command", group.command],
-        ["Jobs that it has failed", group.jobs_failed ? html`<a href=${jobs}>${bounded(group.jobs_failed)}</a>` : "none that is still failed"],
+        ["Jobs that it has failed", group.jobs_failed ? html`<a href=${jobs}>${bounded(group.jobs_failed)}</a>` : "none that are still failed"],
         ["First", html`<${Time} at=${group.first_at} />`],
         ["Last", html`<${Time} at=${group.last_at} />`],
-        ["Its jobs were retried", group.retried_at ? html`<${Time} at=${group.retried_at} /> by ${group.retried_by}` : "never together"],
+        ["Last retried as a group", group.retried_at ? html`<${Time} at=${group.retried_at} /> by ${group.retried_by}` : "never"],
         ["Errors since then", group.errors_since_retry === null ? undefined : count(group.errors_since_retry)],
         ["Ignored", group.ignored_at ? html`<${Time} at=${group.ignored_at} /> by ${group.ignored_by}` : undefined],
       ]} />
@@ -76,9 +76,9 @@ function Accounts({ group: { accounts, top_accounts, fingerprint } }) {
       html`<a href=${jobsAt({ error: fingerprint, status: "failed", account_id: each.account_id })}>Jobs</a>` },
   ];
   const shown = top_accounts.length;
-  return html`<${Section} title="Accounts" aside=${accounts > shown ? html`<span class="hint">the ${shown} with most of ${count(accounts)}</span>` : null}>
-    ${shown === 0 ? html`<${Empty} title="No such error was counted.">Choose a longer period, or another account.<//>`
-      : html`<${Table} caption="Accounts with most errors" columns=${columns} rows=${top_accounts}
+  return html`<${Section} title="Accounts" aside=${accounts > shown ? html`<span class="hint">the ${shown} of ${count(accounts)} with most errors</span>` : null}>
+    ${shown === 0 ? html`<${Empty} title="No such error has been counted.">Choose a longer period, or another account.<//>`
+      : html`<${Table} caption="Accounts with the most errors" columns=${columns} rows=${top_accounts}
         rowKey=${(/** @type {AccountErrors} */ each) => each.account_id} />`}
   <//>`;
 }

@@ -83,8 +83,8 @@ function Past({ group: { history = [], history_unit: unit = "hour" }, period }) 
 /** @param {{ given: Record<string, string> }} props */
 function Nothing({ given }) {
   if (CONDITIONS.some((name) => given[name])) {
-    return html`<${Empty} title="No group of errors matches.">Take a condition away. Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>.<//>`;
+    return html`<${Empty} title="No group of errors matches.">Remove a condition. Errors are deleted after <code>SOCKET_MAX_ERROR_LOG_AGE</code>.<//>`;
   }
   return html`<${Empty} title="No crawler has reported an error.">
-    Those that somebody ignores are listed where <a href="/errors?status=ignored">ignored ones</a> are asked for.<//>`;
+    Ignored groups are not among these: see <a href="/errors?status=ignored">ignored ones</a>.<//>`;
 }

@@ -56,9 +56,9 @@ export function Job({ id }) {
     <${Errors} job=${job} />
     <div class="columns">
       <${Section} title="Cursor">${job.resume_state
-        ? html`<p class="hint">${isOver(job.status) ? "The last one that was reported." : "The next attempt begins here."}</p><${Json} value=${job.resume_state} />`
-        : html`<${Empty} title="None: the next attempt begins at the beginning." />`}<//>
-      <${Section} title="Reported progress">${job.progress ? html`<${Json} value=${job.progress} />` : html`<${Empty} title="Nothing was reported yet." />`}<//>
+        ? html`<p class="hint">${isOver(job.status) ? "The last one reported." : "The next attempt continues here."}</p><${Json} value=${job.resume_state} />`
+        : html`<${Empty} title="None: the next attempt starts from the beginning." />`}<//>
+      <${Section} title="Reported progress">${job.progress ? html`<${Json} value=${job.progress} />` : html`<${Empty} title="Nothing has been reported yet." />`}<//>
     </div>
     <details><summary>All fields</summary><${Json} value=${job} /></details>`}<//>`;
 }

@@ -110,7 +110,7 @@ function useLive(read, filter, again) {
 
 /** @param {{ filter: Record<string, string> }} props */
 function Nothing({ filter }) {
-  if (Object.keys(filter).length) return html`<${Empty} title="No job matches.">Take a condition away: ${inWords(filter).join(", ")}.<//>`;
+  if (Object.keys(filter).length) return html`<${Empty} title="No job matches.">Remove a condition: ${inWords(filter).join(", ")}.<//>`;
   return html`<${Empty} title="There are no jobs yet." command="copilot-socket jobs submit ACCOUNT GROUP_PROJECT_DISCOVERY">
     Submit one here, over the API, or with the command line; a discovery finds what there is to crawl:<//>`;
 }

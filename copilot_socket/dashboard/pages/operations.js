@@ -43,6 +43,6 @@ export function Operations() {
 /** @param {{ filtered: boolean }} props */
 function Nothing({ filtered }) {
   if (filtered) return html`<${Empty} title="No operation is in this state." />`;
-  return html`<${Empty} title="There were no operations yet." command="copilot-socket jobs retry --filter status=failed">
+  return html`<${Empty} title="There have been no operations yet." command="copilot-socket jobs retry --filter status=failed">
     Find <a href="/jobs">jobs</a>, choose them, and act on all of them at once; or on the command line, which asks first:<//>`;
 }

@@ -43,7 +43,7 @@ export function Overview() {
       </ul>
       ${queue ? html`<${Facts} rows=${[
         ["Due now", count(queue.ready)], ["Held back", count(queue.held_back)], ["Scheduled for later", count(queue.scheduled)],
-        ["Waiting the longest", queue.ready > queue.unroutable ? duration(queue.oldest_seconds) : "–"], ["Of the due, without a crawler", count(queue.unroutable)],
+        ["Waiting the longest", queue.ready > queue.unroutable ? duration(queue.oldest_seconds) : "–"], ["Due without a crawler", count(queue.unroutable)],
       ]} />` : null}<//>`}
     <${Charts} />
     ${overview ? html`<div class="columns"><${Budgets} budgets=${overview.budgets} /><${Database} overview=${overview} /></div><${Nodes} nodes=${overview.nodes} here=${overview.node_id} />` : null}`;
@@ -171,7 +171,7 @@ function Database({ overview: { database, version } }) {
     ["PostgreSQL", `${database.version ?? "unknown"}${database.embedded ? ", embedded" : ""}`],
     ["Size", database.size_bytes === null ? "–" : bytes(database.size_bytes)],
     ["Answers in", database.latency_seconds === null ? "–" : duration(database.latency_seconds)],
-    ["Connections in use", `${pool.in_use} of ${pool.size}${pool.waiting ? `, ${pool.waiting} wait` : ""}`],
+    ["Connections in use", `${pool.in_use} of ${pool.size}${pool.waiting ? `, ${pool.waiting} waiting` : ""}`],
     ["copilot-socket", version],
   ]} /><p class="hint"><a href=${address("/settings")}>Settings of the node</a></p><//>`;
 }

@@ -83,13 +83,13 @@ function Hosts() {
   ];
   return html`<${Section} title="Hosts"><${Loaded} read=${read}>${(/** @type {HostList} */ { hosts, next }) => html`
       <${List} caption="GitLab hosts" columns=${actable(columns)} rows=${hosts} rowKey=${(/** @type {Host} */ { origin }) => origin} optional next=${next} cursor="hosts"
-        empty=${html`<${Empty} title="There are no GitLab hosts yet.">A host is there as soon as an account is.<//>`} />`}<//><//>`;
+        empty=${html`<${Empty} title="There are no GitLab hosts yet.">A host is listed with its first account.<//>`} />`}<//><//>`;
 }
 
 /** @param {{ host: Host }} props */
 function State({ host: { held_since, next_probe_at } }) {
   if (held_since === null) return html`<${Badge} value="available" kind="valid" />`;
-  return html`<span><${Badge} value="held" /> <span class="hint">since <${Time} at=${held_since} />, as it is unavailable; the next job is sent to try it <${Time} at=${next_probe_at} /></span></span>`;
+  return html`<span><${Badge} value="held" /> <span class="hint">since <${Time} at=${held_since} />, as it is unavailable; the next job to try it is sent <${Time} at=${next_probe_at} /></span></span>`;
 }
 
 /** @param {string} origin @param {number | null} present @param {() => void} after @returns {Act} */

@@ -45,7 +45,7 @@ export function Settings() {
         ["Python", data.python],
         ["Twisted", data.twisted],
         ["PostgreSQL", data.postgresql],
-      ]} /><p class="hint">Other nodes may have other settings; see the <a href="/">overview</a> for which there are.</p><//>
+      ]} /><p class="hint">Other nodes may have other settings; the <a href="/">overview</a> lists the nodes.</p><//>
       <${HowToChange} settings=${data.settings} />
       <${Section} title="Settings in force">
         <${Filters} label="Filter of settings" names=${["search"]}><${TextFilter} name="search" label="Search" hint="part of a name or description" /><//>
@@ -60,7 +60,7 @@ function HowToChange({ settings }) {
   return html`<${Section} title="How to change them">
     <p>A node reads its settings when it starts. Set the variable in its environment, or write it to the file <code>.env.${environment}</code> in its working directory,
       or give it as an option (<code>--socket-lease</code> for <code>SOCKET_LEASE</code>), and restart the node. An option wins over the environment, and that over the file.
-      What is allowed is in docs/configuration.md. This command finds all that would prevent a node from starting:</p>
+      What is allowed is in docs/configuration.md. This command finds what would keep a node from starting:</p>
     <p><${Copyable} text="copilot-socket check" /></p>
     <p class="hint">Limits of accounts and hosts, pauses and tokens are not settings: they are changed on their pages, at any time.</p><//>`;
 }
@@ -70,7 +70,7 @@ function Groups({ settings }) {
   const changed = settings.filter(isChanged);
   const others = settings.filter((setting) => !isChanged(setting));
   if (settings.length === 0) return html`<${Empty} title="No setting matches." />`;
-  return html`<div class="aligned">${changed.length ? html`<${Group} name="Changed" columns=${CHANGED} settings=${changed} />` : html`<p class="hint">None of these is changed: all have their defaults.</p>`}
+  return html`<div class="aligned">${changed.length ? html`<${Group} name="Changed" columns=${CHANGED} settings=${changed} />` : html`<p class="hint">All of these have their defaults.</p>`}
     ${grouped(others).map(([name, each]) => html`<${Group} key=${name} name=${name} columns=${USUAL} settings=${each} />`)}</div>`;
 }
 
@@ -83,12 +83,12 @@ function Group({ name, columns, settings }) {
 /** @param {{ memory: Memory }} props */
 function MemoryOf({ memory: { terms, total } }) {
   return html`<${Section} title="Memory">
-    <p class="hint">What the node takes at most with these settings, for which its machine or container should have room. A node that has little to do takes far less.</p>
+    <p class="hint">The most memory that the node takes with these settings: its machine or container should have that much. A node with little to do takes far less.</p>
     <table>
       <caption class="unseen">Memory of the node, at most</caption>
       <thead><tr><th scope="col">Part</th><th scope="col" class="number">At most</th><th scope="col" class="number">Share</th></tr></thead>
       <tbody>${terms.map(({ what, bytes: most }) => html`<tr key=${what}><th scope="row">${what}</th><td class="number">${bytes(most)}</td><td class="number">${percent(most / total)}</td></tr>`)}</tbody>
-      <tfoot><tr><th scope="row">In all</th><td class="number"><strong>${bytes(total)}</strong></td><td class="number">100 %</td></tr></tfoot>
+      <tfoot><tr><th scope="row">In all</th><td class="number"><strong>${bytes(total)}</strong></td><td class="number">${percent(1)}</td></tr></tfoot>
     </table>
     <p class="hint">Lower SOCKET_MAX_CONNECTIONS and SOCKET_MAX_MESSAGE_SIZE to reduce it.</p><//>`;
 }

@@ -37,7 +37,7 @@ export function Tokens() {
     { label: "Name", cell: ({ name }) => html`<span><strong>${name}</strong>${name === own.current ? html` <span class="hint">yours</span>` : null}</span>` },
     { label: "Role", cell: ({ role }) => html`<span>${role} <span class="hint">${ROLES[role]}</span></span>` },
     { label: "Limited to", cell: ({ accounts, users }) => limits(accounts, users) },
-    { label: "Made", cell: ({ created_at, created_by }) => html`<span><${Time} at=${created_at} /> <span class="hint">by ${created_by}</span></span>` },
+    { label: "Created", cell: ({ created_at, created_by }) => html`<span><${Time} at=${created_at} /> <span class="hint">by ${created_by}</span></span>` },
     { label: "Last used", cell: ({ last_used_at }) => html`<${Time} at=${last_used_at} none="never" />`, kind: "short" },
     { label: "Expires", cell: ({ expires_at }) => html`<${Expires} at=${expires_at} />`, kind: "short" },
     { label: "Actions", cell: ({ name }) => html`<${ActButton} small act=${revokeAct(name, name === own.current, read.reload)} />`, kind: "short" },
@@ -75,17 +75,17 @@ function addAct(after) {
   return {
     verb: "Add",
     title: "Add a token",
-    effect: "The token is shown once, after it was made. Only a hash of it is stored.",
+    effect: "The token is shown once, after it has been added. Only a hash of it is stored.",
     needs: "admin",
     fields: [
-      { name: "name", label: "Name", required: true, hint: "Of the program or person who uses it: the audit log has it." },
+      { name: "name", label: "Name", required: true, hint: "Of the program or person that uses it: the audit log shows it." },
       { name: "role", label: "Role", kind: "choice", value: "read", choices: Object.entries(ROLES).map(([role, text]) => [role, `${role}: ${text}`]) },
       { name: "accounts", label: "Limited to accounts", hint: "Ids, separated by commas. Empty: all.", shown: ({ role }) => role === "app" },
       { name: "users", label: "Limited to jobs of users", hint: "Ids, separated by commas. Empty: all.", shown: ({ role }) => role === "app" },
       { name: "expires_at", label: "Expires", kind: "time", hint: "In the zone of this browser. Empty: never." },
     ],
     run: ({ name, role, accounts, users, expires_at }) => client.tokens.add({ name, role, accounts: names(accounts), users: names(users), expires_at }),
-    done: ({ name }) => `The token ${name} is made`,
+    done: ({ name }) => `The token ${name} has been added`,
     once: true, show: ({ name, token }) => html`<p>The token <strong>${name}</strong>. It is shown this once: copy it now.</p><p><${Copyable} text=${token} label="Copy the token" /></p>`,
     action: "token.add",
     target: ({ name }) => name,
@@ -98,7 +98,7 @@ function revokeAct(name, own, after) {
   return {
     verb: "Revoke", title: `Revoke the token ${name}`, needs: "admin", asks: true, danger: true,
     effect: html`<p>Whoever uses it is refused from now on, and sessions that it has begun end.
-      ${own ? " It is the one that you are signed in with." : ""}</p><p><strong>This can't be undone.</strong></p>`,
+      ${own ? " It is the one you are signed in with." : ""}</p><p><strong>This can't be undone.</strong></p>`,
     run: () => client.tokens.revoke(name), done: `The token ${name} is revoked`, action: "token.revoke", target: name, after,
   };
 }

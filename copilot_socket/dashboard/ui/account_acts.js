@@ -19,7 +19,7 @@ export function renewAct({ id, jobs, credential_status }, after) {
     needs: "app",
     fields: [
       { name: "access_token", label: "Access token", kind: "password", required: true, hint: "With the right to read the API (read_api)." },
-      { name: "refresh_token", label: "Refresh token", kind: "password", hint: "With one, the server renews the access token by itself. Without one, the account has none any more." },
+      { name: "refresh_token", label: "Refresh token", kind: "password", hint: "With one, the server renews the access token by itself. Without one, the account no longer has any." },
       { name: "token_expires_at", label: "Expires", kind: "time", hint: "In the zone of this browser. Empty if it is not known." },
     ],
     run: (values) => client.accounts.renew(id, /** @type {any} */ (values)),

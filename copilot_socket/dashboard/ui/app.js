@@ -81,7 +81,7 @@ function Shell({ pages }) {
 
 /** @param {Page | undefined} page @param {Record<string, string>} params */
 function shown(page, params) {
-  if (!page) return html`<h1 tabindex="-1">No such page</h1><${Empty} title="There is nothing at this address.">Go to the <a href="/">overview</a>.<//>`;
+  if (!page) return html`<h1 tabindex="-1">No such page</h1><${Empty} title="There is no page at this address.">Go to the <a href="/">overview</a>.<//>`;
   if (!can(page.needs)) {
     return html`<h1 tabindex="-1">${page.title}</h1><${Empty} title=${`Your token may not see this: it needs the role ${page.needs}.`} command=${`copilot-socket tokens add NAME --role ${page.needs}`} />`;
   }

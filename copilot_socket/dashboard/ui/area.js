@@ -46,7 +46,7 @@ function Shown({ area }) {
   const columns = [
     { label: "Command", cell: (/** @type {string} */ command) => html`<a href=${jobsAt({ full_path, command })}>${command}</a>` },
     { label: "Jobs", cell: (/** @type {string} */ command) => html`<${JobCounts} counts=${jobs_by_command[command] ?? {}} filter=${{ full_path, command }} shown=${bounded} />` },
-    { label: "Last completed", cell: (/** @type {string} */ command) => html`<${Time} at=${last_completed[command]} none="never, as far as jobs are kept" />`, kind: "short" },
+    { label: "Last completed", cell: (/** @type {string} */ command) => html`<${Time} at=${last_completed[command]} none="never, as far as the jobs that are kept show" />`, kind: "short" },
   ];
   return html`
     <${Section} title="Area">
@@ -61,10 +61,10 @@ function Shown({ area }) {
     <//>
     <${Section} title="Jobs by command">
       ${commands.length ? html`<${Table} caption="Jobs of the area by command" columns=${columns} rows=${commands} rowKey=${(/** @type {string} */ command) => command} />`
-        : html`<${Empty} title="It was never crawled, as far as jobs are kept.">Recrawl it to submit its first jobs.<//>`}
+        : html`<${Empty} title="It has never been crawled, as far as the jobs that are kept show.">Recrawl it to submit its first jobs.<//>`}
     <//>
     <${Section} title="Accounts that may see it" aside=${accounts > account_ids.length ? html`<span class="hint">the first ${count(account_ids.length)} of ${bounded(accounts)}</span>` : null}>
       ${account_ids.length ? html`<p>${account_ids.map((id, at) => html`${at ? ", " : ""}<${Ref} to="/accounts" id=${id} />`)}</p>`
-        : html`<${Empty} title="None any more.">The next discovery of an account that may see it says so.<//>`}
+        : html`<${Empty} title="No account may see it now.">An account that may see it is listed after its next discovery.<//>`}
     <//>`;
 }

@@ -33,7 +33,7 @@ export function setBudgetAct(after, known = {}) {
   return {
     verb: "Set",
     title: settled ? `Set ${named(/** @type {Budget} */ (known))}` : "Set a budget",
-    effect: "The server goes by this, as if GitLab had said it, until a crawler reports something else or the time is over.",
+    effect: "The server goes by this, as if GitLab had said it, until a crawler reports something else or that time has come.",
     needs: "operate",
     fields: [
       ...(settled ? [] : /** @type {import("./acts.js").Field[]} */ ([
@@ -46,7 +46,7 @@ export function setBudgetAct(after, known = {}) {
       { name: "reset_at", label: "Full again at", kind: "time", hint: "At most an hour ahead." },
     ],
     run: (values) => client.budgets.put(/** @type {BudgetBody} */ (settled ? { gitlab_origin, account_id, name, ...values } : values)),
-    done: (budget) => `The server goes by it: ${allowed(budget)}`,
+    done: (budget) => `The server now goes by this: ${allowed(budget)}`,
     action: "budget.put",
     target: (budget) => budget.gitlab_origin,
     after,
@@ -64,7 +64,7 @@ function forgetBudgetAct(budget, after) {
   const { gitlab_origin, account_id, name } = budget;
   return {
     verb: "Forget", title: `Forget ${named(budget)}`, needs: "operate",
-    effect: "Nothing is held back by it any more, until a crawler reports what GitLab says of it",
+    effect: "It no longer holds anything back, until a crawler reports what GitLab says of it",
     run: () => client.budgets.forget({ gitlab_origin, account_id: account_id ?? undefined, name: name ?? undefined }),
     done: `Forgotten: ${named(budget)}`, action: "budget.forget", target: gitlab_origin, after,
   };
@@ -92,7 +92,7 @@ const COLUMNS = [
     cell: (budget) => html`<span>${allowed(budget)}${budget.until && budget.jobs_allowed !== null ? html` until <${Time} at=${budget.until} />` : null}
       ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests until <${Time} at=${budget.closed_until} /></span>` : null}</span>`,
   },
-  { label: "Said", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
+  { label: "Reported", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
 ];
 
 /** Those that say how many jobs a budget allows. */

@@ -62,7 +62,7 @@ function Ask({ bulk }) {
     try {
       const began = await client.jobs.bulk({ action: bulk.action, ...bulk.jobs });
       setOperation(began);
-      if (asked.value !== bulk) tell({ state: "done", text: `${title}: it has begun.`, more: html`<a href=${pathOf("/operations", began.id)}>Operation ${began.id}</a>` });
+      if (asked.value !== bulk) tell({ state: "done", text: `${title}: started.`, more: html`<a href=${pathOf("/operations", began.id)}>Operation ${began.id}</a>` });
     } catch (thrown) {
       setError(thrown);
       setBusy(false);

@@ -33,7 +33,7 @@ const PRESENCE = { connected: "live", silent: "silent", gone: "none" };
 export function Presence({ crawler }) {
   const present = presence(crawler);
   return html`<span><${Badge} value=${present} kind=${PRESENCE[present]} />
-    ${crawler.suspected_at ? html`<br /><${Badge} value="fails everything" kind="failed" /> <span class="hint">since <${Time} at=${crawler.suspected_at} /></span>` : null}</span>`;
+    ${crawler.suspected_at ? html`<br /><${Badge} value="failing everything" kind="failed" /> <span class="hint">since <${Time} at=${crawler.suspected_at} /></span>` : null}</span>`;
 }
 
 /** What people have set; that one which has gone would serve is no good news. @param {{ crawler: Crawler }} props */

@@ -38,7 +38,7 @@ export function errorActs(group, after) {
     verb: "Stop ignoring", title: `Stop ignoring the errors ${fingerprint}`, effect: "The group is listed with the others again", needs: "operate",
     run: () => client.errors.unignore(fingerprint), done: "The group is listed again", action: "error.unignore", target: fingerprint, after,
   } : {
-    verb: "Ignore", title: `Ignore the errors ${fingerprint}`, effect: "The group is listed only where ignored ones are asked for. Jobs that it fails still fail.", needs: "operate",
+    verb: "Ignore", title: `Ignore the errors ${fingerprint}`, effect: "The group is no longer listed, unless ignored ones are asked for. Its errors still fail their jobs.", needs: "operate",
     run: () => client.errors.ignore(fingerprint), done: "The group is ignored", action: "error.ignore", target: fingerprint, after,
   });
   return acts;

@@ -29,7 +29,7 @@ export function SignIn({ again }) {
   return html`<main class="alone">
     <form class="sign-in" onSubmit=${submit}>
       <h1><img src="/dashboard/icon.svg" alt="" width="28" height="28" /> ${again ? "Sign in again" : "Sign in"}</h1>
-      ${again ? html`<p>The session has ended. Then you are where you were.</p>` : null}
+      ${again ? html`<p>Your session has ended. Sign in to continue where you left off.</p>` : null}
       ${link && !again ? html`<p role="alert">The link was used already, or has expired. Make a new one:</p><p><${Copyable} text="copilot-socket open" /></p><p>Or sign in with a token.</p>` : null}
       <div class="field"><label for="token">Token</label>
         <input id="token" ref=${input} type="password" autocomplete="current-password" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.target.value)} /></div>

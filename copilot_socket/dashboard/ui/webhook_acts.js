@@ -27,7 +27,7 @@ export function addWebhookAct(after) {
   return {
     verb: "Add",
     title: "Add a webhook",
-    effect: "From now on the URL is posted a signed message for each of these. The secret is shown once, after the webhook was made.",
+    effect: "From now on the URL is posted a signed message for each of these. The secret is shown once, after the webhook has been added.",
     needs: "admin",
     fields: [
       { name: "url", label: "URL", required: true, hint: "As https://example.org/hook" },
@@ -35,7 +35,7 @@ export function addWebhookAct(after) {
       { name: "description", label: "What it is for" },
     ],
     run: (values) => client.webhooks.add({ url: values.url, description: values.description, events: events.map(([name]) => name).filter((name) => values[name]) }),
-    done: ({ url }) => `The webhook to ${url} is made`,
+    done: ({ url }) => `The webhook to ${url} has been added`,
     once: true, show: showSecret,
     action: "webhook.add",
     target: ({ id }) => id,
@@ -62,7 +62,7 @@ export function activeAct({ id, url, active }, after) {
   return {
     verb: "Deactivate", title: `Deactivate the webhook to ${url}`, needs: "admin", asks: true,
     effect: "It is sent nothing until it is activated again. What is still to be sent is given up.",
-    run: () => client.webhooks.change(id, { active: false }), done: "The webhook is sent nothing any more", action: "webhook.change", target: id, after,
+    run: () => client.webhooks.change(id, { active: false }), done: "The webhook is no longer sent anything", action: "webhook.change", target: id, after,
   };
 }
 
@@ -80,7 +80,7 @@ export function rotateAct({ id, url }, after) {
 export function removeAct({ id, url }, after) {
   return {
     verb: "Remove", title: `Remove the webhook to ${url}`, needs: "admin", asks: true, danger: true,
-    effect: html`<p>It is sent nothing any more, and the log of its deliveries goes with it.</p><p><strong>This can't be undone.</strong></p>`,
+    effect: html`<p>It is no longer sent anything, and the log of its deliveries goes with it.</p><p><strong>This can't be undone.</strong></p>`,
     run: () => client.webhooks.remove(id), done: `The webhook to ${url} is removed`, action: "webhook.remove", target: id, after,
   };
 }
@@ -88,7 +88,7 @@ export function removeAct({ id, url }, after) {
 /** @param {string} id Of the webhook. @param {WebhookDelivery} delivery @param {() => void} after @returns {Act} */
 export function retryDeliveryAct(id, { id: delivery, event }, after) {
   return {
-    verb: "Send again", title: `Send the message ${event} again`, effect: "The message is sent again at once, whatever has become of it", needs: "admin",
+    verb: "Send again", title: `Send the message ${event} again`, effect: "The message is sent again at once, whatever came of it", needs: "admin",
     run: () => client.webhooks.retry(id, delivery), done: "The message is on its way", action: "webhook.retry", target: id, after,
   };
 }

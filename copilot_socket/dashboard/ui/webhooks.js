@@ -41,7 +41,7 @@ function One({ webhook, after }) {
       ["State", html`<${Badge} value=${active ? "active" : "not active"} kind=${active ? "live" : "paused"} />`],
       ["Told of", events.map((event) => EVENTS[event]).join(", ")],
       ["For", description ?? undefined],
-      ["Made", html`<${Time} at=${created_at} /> <span class="hint">by ${created_by}</span>`],
+      ["Created", html`<${Time} at=${created_at} /> <span class="hint">by ${created_by}</span>`],
       ["Former secret", former_secret_until ? html`valid until <${Time} at=${former_secret_until} />` : undefined],
       ["Id", html`<${Copyable} text=${id} label="Copy the id" />`],
     ]} />
@@ -73,7 +73,7 @@ function Deliveries({ id, turn, after }) {
     { label: "Actions", cell: (delivery) => html`<${ActButton} small act=${retryDeliveryAct(id, delivery, after)} />`, kind: "short" },
   ];
   return html`<${Loaded} read=${read}>${(/** @type {WebhookDeliveryList} */ { deliveries, next }) => html`
-    ${deliveries.length === 0 ? html`<${Empty} title="Nothing was sent yet.">Test it: that sends a message at once.<//>`
+    ${deliveries.length === 0 ? html`<${Empty} title="Nothing has been sent yet.">Test it: that sends a message at once.<//>`
       : html`<${Table} caption="Deliveries, the latest first" columns=${columns} rows=${deliveries} rowKey=${(/** @type {WebhookDelivery} */ each) => each.id} />`}
     ${next ? html`<p class="hint">These are the latest 25. All: <${Copyable} text=${`copilot-socket webhooks deliveries ${id}`} /></p>` : null}`}<//>`;
 }
