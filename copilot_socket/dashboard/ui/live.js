@@ -73,17 +73,23 @@ function follow(query, handle, onState = () => {}) {
     resting = false;
     // One that has had an event goes on behind that.
     let resumable = false;
+    // Whether it has had an event since it was opened.
+    let heard = false;
     /** @param {any} state */
     const tell = ({ state, error = null }) => {
       if (signal.aborted) return;
       resting = state === "closed";
-      if (state !== "lost") onState({ state, error });
+      // While the database is away a stream opens, too, and tells nothing.
+      if (state === "open") heard = false;
+      if (state !== "lost") onState({ state: state === "open" ? "connecting" : state, error });
       if (state === "lost" || (state === "open" && !resumable)) handle(null);
     };
     void (async () => {
       try {
         for await (const event of client.events({ ...scoped(query), signal, onState: tell })) {
           resumable ||= Boolean(event.id);
+          if (!heard) onState({ state: "open", error: null });
+          heard = true;
           handle(event);
         }
       } catch (error) {

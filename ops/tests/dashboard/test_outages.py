@@ -81,6 +81,7 @@ class OutageTests(DashboardTestCase):
             page.goto(f"/jobs/{job}")
             why = page.get_by_role("region", name="Why")
             shown(why).to_contain_text("queued")
+            shown(_live(page)).to_have_text("Live")
             page.evaluate("window.loaded = 1")
             in_node(self._shut)
             shown(_live(page)).to_have_text("Database unavailable")
@@ -93,6 +94,26 @@ class OutageTests(DashboardTestCase):
             act(page, "Pause issues of acme/shop1").click()
             shown(why).to_contain_text("paused")
             assert page.evaluate("window.loaded") == 1, "it was loaded again"
+
+        await self.browse(node.port, watch)
+
+    @in_reactor(180)
+    async def test_opened_meanwhile(self) -> None:
+        """A page that is opened while the database is away does not say that it is live before it is."""
+        node = await self.node()
+
+        def watch(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/")  # which adds nothing to the stream of all pages: there is no second one
+            shown(_live(page)).to_have_text("Live")
+            in_node(self._shut)
+            shown(_live(page)).to_have_text("Database unavailable")
+            with page.expect_response("**/api/v1/events?*"):
+                page.reload()
+            page.wait_for_timeout(500)  # for what the page makes of the answer
+            shown(_live(page)).to_have_text("Connecting…")
+            in_node(self._open)
+            shown(_live(page)).to_have_text("Live", timeout=AGAIN)
 
         await self.browse(node.port, watch)
 
