@@ -73,10 +73,8 @@ class Feed:
         self._closed = False
         self._summaries = Summaries(snapshots, clock, self._streams.keys())
         self.max_streams = MAX_STREAMS
-        self._loops = {
-            KEEP_ALIVE: LoopingCall(self._keep_alive),
-            COUNT_EACH: LoopingCall(lambda: Deferred.fromCoroutine(self._summaries.send())),
-        }
+        self._loops: list[LoopingCall] = []
+        """While there are streams."""
 
     @property
     def streams(self) -> int:
@@ -110,10 +108,9 @@ class Feed:
         stream = Stream(filters, watcher, self._gone, self._begin_again, allowed)
         self._streams[stream] = None
         stream.begin()
-        for seconds, loop in self._loops.items():
-            if not loop.running:
-                loop.clock = self._clock
-                loop.start(seconds, now=False).addErrback(self._failed)
+        if not self._loops:
+            self._repeat(KEEP_ALIVE, self._keep_alive)
+            self._repeat(COUNT_EACH, lambda: Deferred.fromCoroutine(self._summaries.send()))
         self._start(stream, since, here)
 
     def close(self) -> None:
@@ -222,7 +219,8 @@ class Feed:
         self._streams.pop(stream, None)
         stream.live = False
         if not self._streams:
-            for loop in self._loops.values():
+            loops, self._loops = self._loops, []
+            for loop in loops:
                 if loop.running:
                     loop.stop()
             self.notified()
@@ -316,6 +314,13 @@ class Feed:
             for stream in streams:
                 stream.flush()
             await self._rest(0)
+
+    def _repeat(self, seconds: float, work: Callable[[], object]) -> None:
+        # A loop that was stopped during its work can't be started again before that has ended: each is started once.
+        loop = LoopingCall(work)
+        loop.clock = self._clock
+        self._loops.append(loop)
+        loop.start(seconds, now=False).addErrback(self._failed)
 
     def _keep_alive(self) -> None:
         for stream in list(self._streams):

@@ -82,6 +82,26 @@ class SummaryTests(FeedTestCase):
         self.clock.advance(COUNT_EACH)
         self.assertEqual(client.taken(), "overview {'latency_seconds': 7, 'connected': True}")
 
+    def test_streams_that_change_meanwhile(self) -> None:
+        """Streams that come and go while an overview is read leave one timer for it."""
+        wanted, stuck = Filters(types=frozenset({"overview"})), Deferred[None]()
+        self.counting.stuck = stuck
+        for _ in range(2):
+            client = self.open(wanted)
+            self.clock.advance(COUNT_EACH if self.counting.overviews == 0 else 0)
+            assert client.producer is not None
+            client.producer.stopProducing()
+        self.assertEqual(self.counting.overviews, 1)
+        self.counting.stuck = None
+        last = self.open(wanted)
+        stuck.callback(None)
+        for overviews in (2, 3):
+            self.clock.advance(COUNT_EACH)
+            self.assertEqual(self.counting.overviews, overviews)
+        assert last.producer is not None
+        last.producer.stopProducing()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_database_hangs(self) -> None:
         """A database that does not answer counts as away after a while, and is back when it does."""
         client = self.open(Filters(types=frozenset({"overview"})))
