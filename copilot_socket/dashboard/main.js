@@ -3,7 +3,6 @@
 
 import { render } from "/dashboard/vendor/preact.js";
 import { PAGES } from "./pages.js";
-import { beginSession } from "./ui/api.js";
 import { App } from "./ui/app.js";
 import { html } from "./ui/html.js";
 import { startRouter } from "./ui/router.js";
@@ -13,4 +12,4 @@ applyTheme();
 startRouter(PAGES.map(({ pattern }) => pattern));
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
 root.textContent = "";
-render(html`<${App} pages=${PAGES} begin=${beginSession} />`, root);
+render(html`<${App} pages=${PAGES} />`, root);

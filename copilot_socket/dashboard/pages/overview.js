@@ -2,7 +2,7 @@
 /** The overview: what needs a person first, then how things go. All of it comes with live events, but for the history. */
 
 import { useMemo } from "/dashboard/vendor/hooks.js";
-import { address, jobsAt, pathOf } from "../core/addresses.js";
+import { jobsAt } from "../core/addresses.js";
 import { ADVICE } from "../core/attention.js";
 import { queueUntil, series } from "../core/history.js";
 import { STATES } from "../core/jobs.js";
@@ -71,11 +71,11 @@ const MOST = 3;
 /** @param {{ item: Attention, overview: State }} props */
 function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
-  const { to, list, jobsOf, label, command } = ADVICE[kind] ?? {};
+  const { to, label, named, command } = ADVICE[kind] ?? {};
   const actOn = ACTS[kind];
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span>${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
+      ${names.length && !lanes ? html`<br /><span>${names.map((name, at) => html`${at ? ", " : ""}${named ? html`<a href=${named(name)}>${name}</a>` : name}`)}</span>` : null}
       ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
         rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
       ${command ? html`<br /><${Copyable} text=${command} />` : null}
@@ -173,5 +173,5 @@ function Database({ overview: { database, version } }) {
     ["Answers in", database.latency_seconds === null ? "–" : duration(database.latency_seconds)],
     ["Connections in use", `${pool.in_use} of ${pool.size}${pool.waiting ? `, ${pool.waiting} waiting` : ""}`],
     ["copilot-socket", version],
-  ]} /><p class="hint"><a href=${address("/settings")}>Settings of the node</a></p><//>`;
+  ]} /><p class="hint"><a href="/settings">Settings of the node</a></p><//>`;
 }

@@ -96,7 +96,7 @@ function addAct(after) {
 /** @param {string} name @param {boolean} own @param {() => void} after @returns {Act} */
 function revokeAct(name, own, after) {
   return {
-    verb: "Revoke", title: `Revoke the token ${name}`, needs: "admin", asks: true, danger: true,
+    verb: "Revoke", title: `Revoke the token ${name}`, needs: "admin", asks: true,
     effect: html`<p>Whoever uses it is refused from now on, and sessions that it has begun end.
       ${own ? " It is the one you are signed in with." : ""}</p><p><strong>This can't be undone.</strong></p>`,
     run: () => client.tokens.revoke(name), done: `The token ${name} is revoked`, action: "token.revoke", target: name, after,

@@ -62,7 +62,7 @@ export function accountActs({ id, weight, max_running, jobs }, after) {
   }
   const all = Object.values(jobs ?? {}).reduce((sum, each) => sum + each, 0);
   acts.push({
-    verb: "Delete", title: `Delete the account ${id}`, needs: "app", asks: true, danger: true,
+    verb: "Delete", title: `Delete the account ${id}`, needs: "app", asks: true,
     effect: html`<p>With the account go its ${jobs ? html`<strong>${counted(all, "job")}</strong>` : "jobs"} with their attempts and errors, what it may see of groups and projects, its tokens, its budgets and its pauses.
         Live jobs prevent that: cancel them first, or wait for their end.</p>
       <p>Many jobs take some time; if this page is closed meanwhile, delete the account once more.</p>

@@ -22,7 +22,7 @@ import { Store, useStore } from "./store.js";
  * @typedef {object} Field What is asked for.
  * @property {string} name
  * @property {string} label
- * @property {"text" | "textarea" | "password" | "number" | "time" | "choice" | "check"} [kind]
+ * @property {"text" | "password" | "number" | "time" | "choice" | "check"} [kind]
  * @property {[value: string, label: string][]} [choices]
  * @property {string} [value] At first.
  * @property {string} [hint]
@@ -39,7 +39,6 @@ import { Store, useStore } from "./store.js";
  * @property {Children} effect What that means, and to how many.
  * @property {Role} needs Others do not see it.
  * @property {boolean} [asks] It can't be undone: ask once more.
- * @property {boolean} [danger]
  * @property {boolean} [once] What it shows at the end can't be seen again: the dialog stays until then.
  * @property {Field[]} [fields]
  * @property {(values: Record<string, any>) => Promise<any>} run Empty fields are null; numbers and times are the API's.
@@ -130,7 +129,7 @@ export function ActButton({ act, label = act.verb, kind = "", small = false }) {
   const more = act.asks || act.fields ? "…" : "";
   // Who speaks to the browser says what the button shows.
   const name = act.title.toLowerCase().includes(label.toLowerCase()) ? act.title : `${label}: ${act.title}`;
-  return html`<button type="button" class="${kind} ${act.danger ? "danger" : ""} ${small ? "small" : ""}" title=${typeof act.effect === "string" ? act.effect : act.title}
+  return html`<button type="button" class="${kind} ${act.asks ? "danger" : ""} ${small ? "small" : ""}" title=${typeof act.effect === "string" ? act.effect : act.title}
     aria-label=${name} onClick=${() => perform(act)}>${label}${more}</button>`;
 }
 
@@ -182,7 +181,7 @@ function Ask({ act }) {
       <${Problem} error=${state.error} />
       <div class="dialog-acts">
         <button type="button" disabled=${state.busy && act.once} onClick=${leave}>Back</button>
-        <button type="submit" class=${act.danger ? "danger strong" : "strong"} disabled=${state.busy} aria-busy=${state.busy}>${act.verb}</button>
+        <button type="submit" class=${act.asks ? "danger strong" : "strong"} disabled=${state.busy} aria-busy=${state.busy}>${act.verb}</button>
       </div>
     </form>
   <//>`;
@@ -209,8 +208,7 @@ function Input({ field, value, onInput }) {
   const type = kind === "time" ? "datetime-local" : kind;
   return html`<div class="field ${kind}">
     <label for=${id}>${label}</label>
-    ${kind === "textarea" ? html`<textarea ...${common} rows="3" value=${value}></textarea>`
-      : kind === "choice" ? html`<select ...${common} value=${value}>${choices.map(([each, text]) => html`<option value=${each} selected=${each === value}>${text}</option>`)}</select>`
+    ${kind === "choice" ? html`<select ...${common} value=${value}>${choices.map(([each, text]) => html`<option value=${each} selected=${each === value}>${text}</option>`)}</select>`
       : kind === "check" ? html`<input ...${common} type="checkbox" checked=${value === "true"} />`
       : html`<input ...${common} type=${type} step=${kind === "time" ? 1 : undefined} min=${min} max=${max} value=${value} spellcheck=${false} />`}
     ${hint ? html`<p class="hint" id=${`${id}-hint`}>${hint}</p>` : null}

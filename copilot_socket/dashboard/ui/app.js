@@ -4,7 +4,7 @@
 import { useEffect, useErrorBoundary, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
 import { Acting, tell } from "./acts.js";
-import { can, inWords, isLimited, session, signOut } from "./api.js";
+import { beginSession, can, inWords, isLimited, session, signOut } from "./api.js";
 import { Empty, Problem } from "./bits.js";
 import { BulkDialog } from "./bulk.js";
 import { html } from "./html.js";
@@ -22,8 +22,8 @@ function mayOpen({ needs, within }) {
   return can(needs) && (!isLimited() || within === true || (within === "accounts" && !session.value?.users));
 }
 
-/** @param {{ pages: Page[], begin: () => Promise<void> }} props */
-export function App({ pages, begin }) {
+/** @param {{ pages: Page[] }} props */
+export function App({ pages }) {
   const who = useStore(session);
   const [error, setError] = useState(/** @type {unknown} */ (null));
   const seen = useRef(false);
@@ -31,7 +31,7 @@ export function App({ pages, begin }) {
 
   const start = () => {
     setError(null);
-    begin().catch((thrown) => (thrown instanceof ApiError && thrown.status === 401 ? session.set(null) : setError(thrown)));
+    beginSession().catch((thrown) => (thrown instanceof ApiError && thrown.status === 401 ? session.set(null) : setError(thrown)));
   };
   useEffect(start, []);
   useEffect(() => (who ? startLive() : undefined), [who?.name, who?.role]);

@@ -118,9 +118,9 @@ export function Loaded({ read, children }) {
       : html`<div aria-busy=${read.loading}>${children(read.data)}</div>`}`;
 }
 
-/** Text with a button that copies it. @param {{ text: string, label?: string, shown?: Children }} props */
-export function Copyable({ text, label = "Copy", shown }) {
-  return html`<span class="copyable"><code>${shown ?? text}</code><${CopyButton} text=${text} label=${label} /></span>`;
+/** Text with a button that copies it. @param {{ text: string, label?: string }} props */
+export function Copyable({ text, label = "Copy" }) {
+  return html`<span class="copyable"><code>${text}</code><${CopyButton} text=${text} label=${label} /></span>`;
 }
 
 /** @param {{ text: string, label: string, named?: boolean }} props *named*: the label is seen. */
@@ -161,9 +161,9 @@ export function ErrorMore({ error: { stack_trace, context, truncated } }) {
     ${truncated.length ? html`<p class="hint">Too large to be shown whole: ${truncated.join(", ")}</p>` : null}`;
 }
 
-/** A part of a page. @param {{ title: string, id?: string, aside?: Children, children?: Children }} props */
-export function Section({ title, id, aside, children }) {
-  const name = id ?? title.toLowerCase().replace(/\W+/g, "-");
+/** A part of a page. @param {{ title: string, aside?: Children, children?: Children }} props */
+export function Section({ title, aside, children }) {
+  const name = title.toLowerCase().replace(/\W+/g, "-");
   return html`<section aria-labelledby=${`h-${name}`}>
     <div class="section-head"><h2 id=${`h-${name}`}>${title}</h2>${aside}</div>
     ${children}

@@ -24,9 +24,12 @@ const TICKS = [
   [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
-/** @param {{ title: string, times: number[], series: Series[], format?: (value: number) => string, height?: number }} props
+/** Pixels. */
+const HEIGHT = 170;
+
+/** @param {{ title: string, times: number[], series: Series[], format?: (value: number) => string }} props
  *   *times*: seconds since 1970. */
-export function Chart({ title, times, series, format = compact, height = 170 }) {
+export function Chart({ title, times, series, format = compact }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plot = useRef(/** @type {any} */ (null));
   const look = useStore(theme);
@@ -40,7 +43,7 @@ export function Chart({ title, times, series, format = compact, height = 170 }) 
     const axis = { stroke: color("faint"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     plot.current = new uPlot(
       {
-        width: element.clientWidth || 300, height, padding: [null, 24, null, null],
+        width: element.clientWidth || 300, height: HEIGHT, padding: [null, 24, null, null],
         cursor: { y: false, points: { size: 6 } },
         legend: { live: true },
         scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
@@ -56,14 +59,14 @@ export function Chart({ title, times, series, format = compact, height = 170 }) 
       /** @type {any} */ (data),
       element,
     );
-    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
+    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
     sizes.observe(element);
     return () => {
       sizes.disconnect();
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [labels, look, height]);
+  }, [labels, look]);
   useEffect(() => plot.current?.setData(data), [times, series]);
 
   return html`<figure class="chart">

@@ -43,7 +43,7 @@ export function crawlerActs({ id, mode, connected }, after) {
   if (connected) {
     acts.push({
       verb: "Shut down", title: `Shut down ${id}`, effect: "The crawler is asked to exit. Whether it starts again is up to whoever runs it. This can't be undone.", needs: "operate",
-      asks: true, danger: true, run: () => client.crawlers.shutdown(id), done: `${id} was asked to exit`, action: "crawler.shutdown", target: id, after,
+      asks: true, run: () => client.crawlers.shutdown(id), done: `${id} was asked to exit`, action: "crawler.shutdown", target: id, after,
     });
   }
   return acts;

@@ -14,7 +14,7 @@ export function Dialog({ title, onClose, children }) {
     const dialog = element.current;
     const opener = document.activeElement;
     dialog?.showModal();
-    /** @type {HTMLElement | null | undefined} */ (dialog?.querySelector("form input, form select, form textarea"))?.focus();
+    /** @type {HTMLElement | null | undefined} */ (dialog?.querySelector("form input, form select"))?.focus();
     return () => {
       dialog?.close();
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus();

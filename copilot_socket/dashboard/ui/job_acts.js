@@ -26,7 +26,6 @@ export function jobActs(job, after) {
     effect: html`<p>This ${effect}.</p>${asks ? html`<p><strong>${undo ? `To undo this, use ${undo}.` : "This can't be undone."}</strong></p>` : null}`,
     needs: "operate",
     asks,
-    danger: asks,
     run: async () => {
       // One job is recovered by an operation, too: it may no longer be stuck.
       if (action === "recover") return client.jobs.bulk({ action, ids: [job.id] });

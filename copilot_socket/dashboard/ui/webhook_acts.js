@@ -79,7 +79,7 @@ export function rotateAct({ id, url }, after) {
 /** @param {Webhook} webhook @param {() => void} after @returns {Act} */
 export function removeAct({ id, url }, after) {
   return {
-    verb: "Remove", title: `Remove the webhook to ${url}`, needs: "admin", asks: true, danger: true,
+    verb: "Remove", title: `Remove the webhook to ${url}`, needs: "admin", asks: true,
     effect: html`<p>It is no longer sent anything, and the log of its deliveries goes with it.</p><p><strong>This can't be undone.</strong></p>`,
     run: () => client.webhooks.remove(id), done: `The webhook to ${url} is removed`, action: "webhook.remove", target: id, after,
   };
