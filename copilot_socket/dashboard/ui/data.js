@@ -23,7 +23,7 @@ const CALM = 1_100;
  * @property {unknown} error Of the last read; null: it worked.
  * @property {boolean} loading
  * @property {() => void} reload
- * @property {(change: (data: T) => T) => void} patch Changes what was read.
+ * @property {(change: (data: T) => T) => void} patch Changes what was read, and what a read that is under way comes to.
  */
 
 /**
@@ -103,7 +103,10 @@ export function useData(key, load, { on = [], every } = {}) {
   const patch = useCallback(
     (/** @type {(data: T) => T} */ change) => {
       changes.current?.push(change);
-      setState((before) => (before.data === undefined ? before : { ...before, data: change(before.data) }));
+      setState((before) => {
+        const data = before.data === undefined ? undefined : change(before.data);
+        return data === before.data ? before : { ...before, data };
+      });
     },
     [],
   );
