@@ -63,8 +63,8 @@ export function Accounts() {
 /** The parameters of the API. @param {Record<string, string>} given Those of the address. @returns {any} */
 function asQuery({ expires_within, ...others }) {
   const kept = Object.fromEntries(Object.entries(others).filter(([, value]) => value));
-  const days = Number(expires_within);
-  return days > 0 ? { ...kept, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : kept;
+  const days = WITHIN.some(([value]) => value === expires_within) ? Number(expires_within) : 0;
+  return days ? { ...kept, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : kept;
 }
 
 /** @param {{ filtered: boolean, first: boolean, order?: string }} props */
