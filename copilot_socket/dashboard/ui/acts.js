@@ -83,6 +83,17 @@ function dismiss(id) {
 /** Titles of acts that are under way: a second click is not a second act. @type {Set<string>} */
 const underWay = new Set();
 
+/** The page is left: whoever goes elsewhere does not want the dialog to come along, unless what it shows can't be seen again. */
+export function leaveAct() {
+  if (!asked.value?.once) asked.set(null);
+}
+
+/** The session has ended: what was shown goes with it. */
+export function forgetActs() {
+  asked.set(null);
+  notices.set([]);
+}
+
 /** Carry *act* out, after asking where that is necessary. @param {Act} act */
 export function perform(act) {
   if (act.asks || act.fields) asked.set(act);

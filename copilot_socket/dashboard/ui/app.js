@@ -1,12 +1,12 @@
 // @ts-check
 /** What surrounds every page: navigation, state of the connection, messages; and who may see which page. */
 
-import { useEffect, useErrorBoundary, useRef, useState } from "/dashboard/vendor/hooks.js";
+import { useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
-import { Acting, tell } from "./acts.js";
-import { can, inWords, isLimited, session, signOut } from "./api.js";
+import { Acting, forgetActs, leaveAct, tell } from "./acts.js";
+import { can, codeOfLink, inWords, isLimited, session, signOut } from "./api.js";
 import { Empty, Problem, timeStyle } from "./bits.js";
-import { BulkDialog } from "./bulk.js";
+import { BulkDialog, leaveBulk } from "./bulk.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { connection, model, startLive } from "./live.js";
@@ -33,7 +33,18 @@ export function App({ pages, begin }) {
     setError(null);
     begin().catch((thrown) => (thrown instanceof ApiError && thrown.status === 401 ? session.set(null) : setError(thrown)));
   };
-  useEffect(start, []);
+  useEffect(() => {
+    start();
+    // A link that is opened where the page is already loads nothing.
+    const follow = () => void (codeOfLink() && start());
+    window.addEventListener("hashchange", follow);
+    return () => window.removeEventListener("hashchange", follow);
+  }, []);
+  useLayoutEffect(() => {
+    if (who !== null) return;
+    forgetActs();
+    leaveBulk();
+  }, [who]);
   useEffect(() => (who ? startLive() : undefined), [who?.name, who?.role]);
 
   if (error) return html`<main class="alone"><h1>copilot-socket</h1><${Problem} error=${error} retry=${start} /></main>`;
@@ -46,13 +57,22 @@ export function App({ pages, begin }) {
 
 /** @param {{ pages: Page[] }} props */
 function Shell({ pages }) {
-  const { path, params } = usePlace();
+  const place = usePlace();
+  const { path, params } = place;
   const pattern = patternOf(path);
   const page = pages.find((each) => each.pattern === pattern);
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const first = useRef(true);
   const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
 
+  const last = useRef(place);
+  // Before the heading is focused, which is not possible behind a dialog.
+  useLayoutEffect(() => {
+    if (place === last.current) return;
+    last.current = place;
+    leaveAct();
+    leaveBulk();
+  }, [place]);
   useEffect(() => {
     const name = Object.values(params)[0];
     document.title = `${name ? `${page?.title} ${name}` : page?.title ?? "No such page"} · copilot-socket`;

@@ -31,6 +31,11 @@ export function startBulk(bulk) {
   asked.set(bulk);
 }
 
+/** The page is left, or the session has ended. */
+export function leaveBulk() {
+  asked.set(null);
+}
+
 /** The dialog of operations: once a page. */
 export function BulkDialog() {
   const bulk = useStore(asked);
