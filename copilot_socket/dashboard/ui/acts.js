@@ -83,11 +83,6 @@ function dismiss(id) {
 /** Titles of acts that are under way: a second click is not a second act. @type {Set<string>} */
 const underWay = new Set();
 
-/** The page is left: whoever goes elsewhere does not want the dialog to come along, unless what it shows can't be seen again. */
-export function leaveAct() {
-  if (!asked.value?.once) asked.set(null);
-}
-
 /** The session has ended: what was shown goes with it. */
 export function forgetActs() {
   asked.set(null);
@@ -182,7 +177,7 @@ function Ask({ act }) {
     }
   };
   if (state.shown) {
-    return html`<${Dialog} title=${act.title} onClose=${close}>${state.shown}<div class="dialog-acts"><button type="button" onClick=${close}>Close</button></div><//>`;
+    return html`<${Dialog} title=${act.title} onClose=${close} stays=${act.once}>${state.shown}<div class="dialog-acts"><button type="button" onClick=${close}>Close</button></div><//>`;
   }
   return html`<${Dialog} title=${act.title} onClose=${leave}>
     <form onSubmit=${submit}>

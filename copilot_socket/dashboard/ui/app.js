@@ -3,10 +3,10 @@
 
 import { useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
-import { Acting, forgetActs, leaveAct, tell } from "./acts.js";
+import { Acting, forgetActs, tell } from "./acts.js";
 import { can, codeOfLink, inWords, isLimited, session, signOut } from "./api.js";
 import { Empty, Problem, timeStyle } from "./bits.js";
-import { BulkDialog, leaveBulk } from "./bulk.js";
+import { BulkDialog, forgetBulk } from "./bulk.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { connection, model, startLive } from "./live.js";
@@ -43,7 +43,7 @@ export function App({ pages, begin }) {
   useLayoutEffect(() => {
     if (who !== null) return;
     forgetActs();
-    leaveBulk();
+    forgetBulk();
   }, [who]);
   useEffect(() => (who ? startLive() : undefined), [who?.name, who?.role]);
 
@@ -57,22 +57,13 @@ export function App({ pages, begin }) {
 
 /** @param {{ pages: Page[] }} props */
 function Shell({ pages }) {
-  const place = usePlace();
-  const { path, params } = place;
+  const { path, params } = usePlace();
   const pattern = patternOf(path);
   const page = pages.find((each) => each.pattern === pattern);
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const first = useRef(true);
   const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
 
-  const last = useRef(place);
-  // Before the heading is focused, which is not possible behind a dialog.
-  useLayoutEffect(() => {
-    if (place === last.current) return;
-    last.current = place;
-    leaveAct();
-    leaveBulk();
-  }, [place]);
   useEffect(() => {
     const name = Object.values(params)[0];
     document.title = `${name ? `${page?.title} ${name}` : page?.title ?? "No such page"} · copilot-socket`;

@@ -31,8 +31,8 @@ export function startBulk(bulk) {
   asked.set(bulk);
 }
 
-/** The page is left, or the session has ended. */
-export function leaveBulk() {
+/** The session has ended. */
+export function forgetBulk() {
   asked.set(null);
 }
 

@@ -35,7 +35,7 @@ class ElsewhereTests(DashboardTestCase):
             page.get_by_role("button", name="Pause…").click()
             dialog_of(page).get_by_role("button", name="Pause 2 jobs").click()
             dialog_of(page).get_by_role("link", name="operation ").first.click()
-            _arrived(page, "Pause jobs")
+            _arrived(page, "Pause")
 
         await self.browse(node.port, work)
 
@@ -55,7 +55,13 @@ class ElsewhereTests(DashboardTestCase):
             shown(page.get_by_role("heading", level=1)).to_be_focused()
 
             page.get_by_role("link", name="Tokens").click()
-            page.locator("main").get_by_role("button", name="Add a token").click()
+            add = page.locator("main").get_by_role("button", name="Add a token")
+            add.click()
+            shown(dialog_of(page)).to_be_visible()
+            page.go_back()
+            _arrived(page, "Jobs")
+            page.go_forward()
+            add.click()
             dialog_of(page).get_by_label("Name").fill("grafana")
             held = Held(page, "POST", "/api/v1/tokens")
             act(dialog_of(page), "Add").click()
