@@ -75,9 +75,14 @@ export async function beginSession() {
   badLink.set(false);
 }
 
-/** @param {string} token Or a one-time code. @throws {ApiError} */
+/** @param {string} token Or a one-time code. @throws {Error} */
 export async function signIn(token) {
-  session.set(await inTouch(new Client({ token }).session.start()));
+  await inTouch(new Client({ token }).session.start());
+  const who = await inTouch(new Client().session.get()).catch((error) => {
+    if (!(error instanceof ApiError && error.status === 401)) throw error;
+    throw new Error("The browser does not keep the session's cookie: allow cookies for this address", { cause: error });
+  });
+  session.set(who);
   badLink.set(false);
 }
 

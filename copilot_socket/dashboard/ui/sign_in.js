@@ -20,6 +20,7 @@ export function SignIn({ again }) {
   const submit = async (event) => {
     event.preventDefault();
     setBusy(true);
+    setError(null);
     try {
       await signIn(token.trim());
     } catch (thrown) {

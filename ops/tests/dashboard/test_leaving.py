@@ -6,7 +6,7 @@ from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, dialog
 from ops.tests.dashboard.test_adversity import Held
 from ops.tests.pages import in_chromium
 from tests.support.crawler import in_reactor
-from tests.support.server import get_json
+from tests.support.server import TOKEN, get_json
 
 
 @in_chromium
@@ -130,3 +130,28 @@ class EndTests(DashboardTestCase):
             assert page.url.endswith("/jobs"), page.url
 
         await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_no_cookies(self) -> None:
+        """A browser that keeps no cookies is not said to have had a session that has ended."""
+        node = await self.node()
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit(None)
+            page.goto("/jobs")
+            page.route("**/api/v1/session", _without_cookie)
+            page.get_by_label("Token").fill(TOKEN)
+            act(page, "Sign in").click()
+            shown(page.get_by_role("alert")).to_contain_text("allow cookies for this address")
+            page.unroute("**/api/v1/session")
+            act(page, "Sign in").click()
+            shown(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+
+        await self.browse(node.port, work)
+
+
+def _without_cookie(route: Any) -> None:
+    if route.request.method == "POST":
+        route.fulfill(status=201, json={"name": "token:ann", "role": "read", "accounts": None, "users": None})
+    else:
+        route.continue_()
