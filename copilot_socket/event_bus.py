@@ -15,7 +15,7 @@ class JobChanged:
 
     ``crawler`` is the identity of its crawler, as leases name it; ``error`` the error that the crawler reported;
     ``delay`` the seconds until the job falls due; ``cause`` why the attempt ended, ``ran`` seconds after its claim;
-    ``fingerprint`` that of the error which was logged.
+    ``fingerprint`` that of the error which was logged; ``failures`` how many count against the job now.
     """
 
     job_id: str
@@ -34,6 +34,7 @@ class JobChanged:
     fingerprint: str | None = None
     ran: float | None = None
     user: str | None = None
+    failures: int | None = None
 
 
 @record

@@ -52,6 +52,7 @@ class JobEvent:
     cause: Annotated[Cause | UnsetType, doc("Why the attempt ended.")] = UNSET
     reason: Annotated[Text, doc("The same in words.")] = UNSET
     error: Annotated[Text, doc("The fingerprint of a failure.")] = UNSET
+    failures: Annotated[int | UnsetType, doc("Its failures, as it has them now.")] = UNSET
     progress: Annotated[dict[str, Any] | UnsetType, doc("What was merged into its progress.")] = UNSET
 
 

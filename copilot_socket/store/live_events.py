@@ -65,6 +65,7 @@ def _changed(change: JobChanged) -> LiveEvent:
         cause=None if change.cause is None else str(change.cause),
         reason=change.reason,
         error=change.fingerprint,
+        failures=change.failures,
     )
 
 

@@ -172,6 +172,7 @@ class Change:
             None if self.logged is None else self.logged.group.fingerprint,
             None if held is None or answer.outcome is None else self.row.now - held.assigned_at,
             self.row.user,
+            answer.attempts,
         )
 
 

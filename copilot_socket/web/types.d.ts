@@ -1251,6 +1251,8 @@ export interface JobEvent {
   reason?: string;
   /** The fingerprint of a failure. */
   error?: string;
+  /** Its failures, as it has them now. */
+  failures?: number;
   /** What was merged into its progress. */
   progress?: Record<string, any>;
 }

@@ -20,6 +20,7 @@ test("an event changes the state and its times", () => {
   assert.deepEqual(after({ event: "job_started", status: "running" }), { ...JOB, updated_at: AT, status: "running", started_at: AT });
   assert.deepEqual(after({ event: "job_failed", status: "failed", cause: "job_error", error: "b0b" }), { ...JOB, updated_at: AT, status: "failed", cause: "job_error", error: "b0b", finished_at: AT });
   assert.deepEqual(after({ event: "job_completed", status: "completed", cause: "completed" }), { ...JOB, updated_at: AT, status: "completed", cause: "completed", error: null, finished_at: AT });
+  assert.deepEqual(after({ event: "job_failed", status: "queued", failures: 2 }), { ...JOB, updated_at: AT, failures: 2 });
   assert.equal(after({ event: "deleted" }), null);
 });
 

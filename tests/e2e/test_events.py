@@ -76,6 +76,7 @@ class NodeTests(NodeTestCase):
         self.assertEqual(
             (seen[-1].data["account_id"], seen[-1].data["reason"]), ("acct", "queued again, attempt 2 of 3")
         )
+        self.assertEqual(seen[-1].data["failures"], 1)
 
     @in_reactor()
     async def test_what_is_found(self) -> None:

@@ -96,6 +96,7 @@ export function afterEvent(job, event) {
     after.finished_at = isOver(event.status) ? event.timestamp : null;
   }
   if (event.cause) after.cause = event.cause;
+  if (event.failures !== undefined) after.failures = event.failures;
   if (event.error) after.error = event.error;
   else if (event.status === "completed" || event.event === "retry") after.error = null;
   if (event.progress) after.progress = { ...job.progress, ...event.progress };

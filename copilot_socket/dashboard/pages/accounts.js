@@ -61,8 +61,8 @@ export function Accounts() {
 
 /** The parameters of the API. @param {Record<string, string>} given Those of the address. @returns {any} */
 function asQuery({ expires_within, ...others }) {
-  const days = Number(expires_within);
-  return days > 0 ? { ...others, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : others;
+  const days = WITHIN.some(([value]) => value === expires_within) ? Number(expires_within) : 0;
+  return days ? { ...others, token_expires_before: new Date(now() + days * 86_400_000).toISOString() } : others;
 }
 
 /** @param {{ filtered: boolean, order?: string }} props */

@@ -93,17 +93,16 @@ function useLive(read, filter, again) {
       else changes.set(event.id, [...(changes.get(event.id) ?? []), event]);
     }
     if (created) setFresh((number) => number + created);
-    if (data?.jobs.some(({ id }) => changes.has(id))) {
-      read.patch((before) => ({
-        ...before,
-        jobs: before.jobs.flatMap((job) => {
-          /** @type {Job | null} */
-          let after = job;
-          for (const event of changes.get(job.id) ?? []) after = after && afterEvent(after, event);
-          return after ? [after] : [];
-        }),
-      }));
-    }
+    // Of jobs that are not shown, too: they may be in the answer to a read that is under way.
+    read.patch((before) => (!before.jobs.some(({ id }) => changes.has(id)) ? before : {
+      ...before,
+      jobs: before.jobs.flatMap((job) => {
+        /** @type {Job | null} */
+        let after = job;
+        for (const event of changes.get(job.id) ?? []) after = after && afterEvent(after, event);
+        return after ? [after] : [];
+      }),
+    }));
   }, again);
   return fresh;
 }

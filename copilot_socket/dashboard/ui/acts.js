@@ -83,6 +83,12 @@ function dismiss(id) {
 /** Titles of acts that are under way: a second click is not a second act. @type {Set<string>} */
 const underWay = new Set();
 
+/** The session has ended: what was shown goes with it. */
+export function forgetActs() {
+  asked.set(null);
+  notices.set([]);
+}
+
 /** Carry *act* out, after asking where that is necessary. @param {Act} act */
 export function perform(act) {
   if (act.asks || act.fields) asked.set(act);
@@ -171,7 +177,7 @@ function Ask({ act }) {
     }
   };
   if (state.shown) {
-    return html`<${Dialog} title=${act.title} onClose=${close}>${state.shown}<div class="dialog-acts"><button type="button" onClick=${close}>Close</button></div><//>`;
+    return html`<${Dialog} title=${act.title} onClose=${close} stays=${act.once}>${state.shown}<div class="dialog-acts"><button type="button" onClick=${close}>Close</button></div><//>`;
   }
   return html`<${Dialog} title=${act.title} onClose=${leave}>
     <form onSubmit=${submit}>

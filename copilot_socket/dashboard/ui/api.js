@@ -53,9 +53,14 @@ async function inTouch(sent) {
   }
 }
 
-/** Find out who is signed in. A one-time code in the address (`#code=…`) signs in first. */
+/** The one-time code of a link in the address: `#code=…`. */
+export function codeOfLink() {
+  return new URLSearchParams(location.hash.slice(1)).get("code");
+}
+
+/** Find out who is signed in. The code of a link signs in first. */
 export async function beginSession() {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  const code = codeOfLink();
   let link = false;
   if (code) {
     await signIn(code).catch((error) => {
@@ -67,11 +72,18 @@ export async function beginSession() {
   // Whoever is signed in already stays so.
   badLink.set(link);
   if (!session.value) session.set(await client.session.get());
+  badLink.set(false);
 }
 
-/** @param {string} token Or a one-time code. @throws {ApiError} */
+/** @param {string} token Or a one-time code. @throws {Error} */
 export async function signIn(token) {
-  session.set(await inTouch(new Client({ token }).session.start()));
+  await inTouch(new Client({ token }).session.start());
+  const who = await inTouch(new Client().session.get()).catch((error) => {
+    if (!(error instanceof ApiError && error.status === 401)) throw error;
+    throw new Error("The browser does not keep the session's cookie: allow cookies for this address", { cause: error });
+  });
+  session.set(who);
+  badLink.set(false);
 }
 
 export async function signOut() {

@@ -1,12 +1,12 @@
 // @ts-check
 /** What surrounds every page: navigation, state of the connection, messages; and who may see which page. */
 
-import { useEffect, useErrorBoundary, useRef, useState } from "/dashboard/vendor/hooks.js";
+import { useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
-import { Acting, tell } from "./acts.js";
-import { beginSession, can, inWords, isLimited, session, signOut } from "./api.js";
+import { Acting, forgetActs, tell } from "./acts.js";
+import { beginSession, can, codeOfLink, inWords, isLimited, session, signOut } from "./api.js";
 import { Empty, Problem } from "./bits.js";
-import { BulkDialog } from "./bulk.js";
+import { BulkDialog, forgetBulk } from "./bulk.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
 import { connection, model, startLive } from "./live.js";
@@ -33,7 +33,18 @@ export function App({ pages }) {
     setError(null);
     beginSession().catch((thrown) => (thrown instanceof ApiError && thrown.status === 401 ? session.set(null) : setError(thrown)));
   };
-  useEffect(start, []);
+  useEffect(() => {
+    start();
+    // A link that is opened where the page is already loads nothing.
+    const follow = () => void (codeOfLink() && start());
+    window.addEventListener("hashchange", follow);
+    return () => window.removeEventListener("hashchange", follow);
+  }, []);
+  useLayoutEffect(() => {
+    if (who !== null) return;
+    forgetActs();
+    forgetBulk();
+  }, [who]);
   useEffect(() => (who ? startLive() : undefined), [who?.name, who?.role]);
 
   if (error) return html`<main class="alone"><h1>copilot-socket</h1><${Problem} error=${error} retry=${start} /></main>`;

@@ -31,6 +31,11 @@ export function startBulk(bulk) {
   asked.set(bulk);
 }
 
+/** The session has ended. */
+export function forgetBulk() {
+  asked.set(null);
+}
+
 /** The dialog of operations: once a page. */
 export function BulkDialog() {
   const bulk = useStore(asked);

@@ -22,7 +22,7 @@ const CALM = 1_100;
  * @property {boolean} loading
  * @property {() => void} reload
  * @property {() => void} reloadSoon After an event: at most once a second.
- * @property {(change: (data: T) => T) => void} patch Changes what was read.
+ * @property {(change: (data: T) => T) => void} patch Changes what was read, and what a read that is under way comes to.
  */
 
 /**
@@ -104,7 +104,10 @@ export function useData(key, load, { on = [], every } = {}) {
   const patch = useCallback(
     (/** @type {(data: T) => T} */ change) => {
       changes.current?.push(change);
-      setState((before) => (before.data === undefined ? before : { ...before, data: change(before.data) }));
+      setState((before) => {
+        const data = before.data === undefined ? undefined : change(before.data);
+        return data === before.data ? before : { ...before, data };
+      });
     },
     [],
   );

@@ -19,6 +19,7 @@ export function SignIn({ again }) {
   const submit = async (event) => {
     event.preventDefault();
     setBusy(true);
+    setError(null);
     try {
       await signIn(token.trim());
     } catch (thrown) {
@@ -29,13 +30,13 @@ export function SignIn({ again }) {
   return html`<main class="alone">
     <form class="sign-in" onSubmit=${submit}>
       <h1><img src="/dashboard/icon.svg" alt="" width="28" height="28" /> ${again ? "Sign in again" : "Sign in"}</h1>
-      ${again ? html`<p>Your session has ended. Sign in to continue where you left off.</p>` : null}
-      ${link && !again ? html`<p role="alert">The link was used already, or has expired. Make a new one:</p><p><${Copyable} text="copilot-socket open" /></p><p>Or sign in with a token.</p>` : null}
+      ${again && !link ? html`<p>Your session has ended. Sign in to continue where you left off.</p>` : null}
+      ${link ? html`<p role="alert">The link was used already, or has expired. Make a new one:</p><p><${Copyable} text="copilot-socket open" /></p><p>Or sign in with a token.</p>` : null}
       <div class="field"><label for="token">Token</label>
         <input id="token" ref=${input} type="password" autocomplete="current-password" required value=${token} onInput=${(/** @type {any} */ event) => setToken(event.target.value)} /></div>
       <${Problem} error=${error} />
       <button type="submit" class="strong" disabled=${busy}>Sign in</button>
-      ${link && !again ? null : html`<p class="hint">On the node's machine this prints a link that signs you in:</p><p><${Copyable} text="copilot-socket open" /></p>`}
+      ${link ? null : html`<p class="hint">On the node's machine this prints a link that signs you in:</p><p><${Copyable} text="copilot-socket open" /></p>`}
       <p class="hint">On the node's machine this prints the token:</p>
       <p><${Copyable} text="copilot-socket token" /></p>
     </form>
