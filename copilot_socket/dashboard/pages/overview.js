@@ -2,6 +2,7 @@
 /** The overview: what needs a person first, then how things go. All of it comes with live events, but for the history. */
 
 import { useMemo } from "/dashboard/vendor/hooks.js";
+import { shortUrl } from "../core/accounts.js";
 import { address, pathOf } from "../core/addresses.js";
 import { ADVICE } from "../core/attention.js";
 import { queueUntil, series } from "../core/history.js";
@@ -11,6 +12,7 @@ import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited, now } from "../ui/api.js";
 import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
+import { Allows } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
@@ -63,7 +65,7 @@ function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
   const { to, list, jobsOf, label, command } = ADVICE[kind] ?? {};
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
-    <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
+    <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">began <${Time} at=${since} /></span>` : null}
       ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
       ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
         rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
@@ -130,10 +132,10 @@ function Drawn({ history, seconds }) {
 
 /** @type {Column<Budget>[]} */
 const BUDGETS = [
-  { label: "GitLab", cell: (budget) => html`${budget.gitlab_origin}${budget.name ? html` <span class="hint">${budget.name}</span>` : null}` },
+  { label: "GitLab", cell: (budget) => html`${shortUrl(budget.gitlab_origin)}${budget.name ? html` <span class="hint">${budget.name}</span>` : null}` },
   { label: "Account", cell: (budget) => (budget.account_id ? html`<${Ref} to="/accounts" id=${budget.account_id} />` : "the whole host") },
   { label: "Left", cell: (budget) => (budget.remaining === null ? "–" : `${count(budget.remaining)}${budget.limit === null ? "" : ` of ${count(budget.limit)}`}`), number: true },
-  { label: "Allows", cell: (budget) => (budget.jobs_allowed === null ? "any number" : html`${counted(budget.jobs_allowed, "job")} until <${Time} at=${budget.until} />`) },
+  { label: "Allows", cell: (budget) => html`<${Allows} budget=${budget} />` },
 ];
 
 /** @param {{ budgets: Budget[] }} props */
@@ -147,8 +149,8 @@ function Budgets({ budgets }) {
 /** @type {Column<Node>[]} */
 const NODES = [
   { label: "Node", cell: (node) => html`${node.host} <span class="hint">process ${node.pid}</span>` },
-  { label: "State", cell: (node) => html`<${Badge} value=${node.live ? "live" : "gone"} />` },
-  { label: "Up", cell: (node) => html`<${Elapsed} since=${node.started_at} />` },
+  { label: "State", cell: (node) => html`<span><${Badge} value=${node.live ? "live" : "gone"} />${node.live ? null : html` <span class="hint"><${Time} at=${node.lease_expires_at} /></span>`}</span>` },
+  { label: "Up", cell: (node) => (node.live ? html`<${Elapsed} since=${node.started_at} />` : "–") },
   { label: "Crawlers", cell: (node) => count(node.crawlers), number: true },
   { label: "Jobs", cell: (node) => count(node.assignments), number: true },
   { label: "Connections", cell: (node) => count(node.connections), number: true },

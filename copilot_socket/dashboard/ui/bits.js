@@ -5,7 +5,7 @@ import { useEffect, useState } from "/dashboard/vendor/hooks.js";
 import { pathOf } from "../core/addresses.js";
 import { share, subject } from "../core/jobs.js";
 import { count, percent } from "../core/numbers.js";
-import { absolute, duration, relative } from "../core/times.js";
+import { absolute, duration, relative, since, until } from "../core/times.js";
 import { inWords, now } from "./api.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -36,6 +36,24 @@ export function Time({ at, none = "–" }) {
   const forms = { relative: relative(date, now), local: absolute(date), utc: absolute(date, "UTC") };
   const title = style === "relative" ? `${forms.local} (${forms.utc})` : `${forms.relative} (${style === "utc" ? forms.local : forms.utc})`;
   return html`<time datetime=${date.toISOString()} title=${title}>${forms[style] ?? forms.relative}</time>`;
+}
+
+/** A time within a sentence, after what is so since then. @param {{ at: string | number }} props */
+export function Since({ at }) {
+  return html`<${Span} at=${at} words=${since} />`;
+}
+
+/** A time within a sentence, after what is so until then. @param {{ at: string | number }} props */
+export function Until({ at }) {
+  return html`<${Span} at=${at} words=${until} />`;
+}
+
+/** @param {{ at: string | number, words: typeof since }} props */
+function Span({ at, words }) {
+  const style = useStore(timeStyle);
+  const now = useNow();
+  const date = absolute(at, style === "utc" ? "UTC" : undefined);
+  return html`<time datetime=${new Date(at).toISOString()} title=${style === "relative" ? date : relative(at, now)}>${words(at, now, style === "relative" ? null : date)}</time>`;
 }
 
 const TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
