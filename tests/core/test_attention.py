@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.attention import LANES, Connections, Facts, HeldHost, Item, Lane, PausedAll, Some, attention
+from copilot_socket.core.attention import (
+    LANES,
+    Connections,
+    Facts,
+    HeldHost,
+    Item,
+    Lane,
+    PausedAll,
+    PausedPath,
+    Some,
+    attention,
+)
 
 AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 LATER = datetime(2026, 1, 5, 11, tzinfo=UTC)
@@ -25,6 +36,10 @@ FACTS = st.builds(
     unroutable=st.dictionaries(st.sampled_from(["epics", "jobs"]), st.integers(1, 2)),
     connected=st.integers(0, 1),
     lanes=st.lists(st.builds(Lane, st.just("a"), st.just("issues"), st.integers(0, 9), st.just("why")), max_size=60),
+    paths=st.lists(
+        st.builds(PausedPath, st.just("acme"), st.just("me"), st.none(), st.just(AT), st.none()), max_size=12
+    ),
+    path_paused=st.integers(0, 2),
     gone=_SOME,
     operations=_SOME,
     error=st.sampled_from([None, "the database is read-only"]),
@@ -43,6 +58,7 @@ class AttentionTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """Where all is well, nothing needs a person: no jobs, or some that crawlers take."""
         self.assertEqual(attention(Facts()), [])
+        self.assertEqual(attention(Facts(paths=[PausedPath("a", "ann", None, AT, None)])), [])
         self.assertEqual(attention(Facts(ready=7, connected=1, connections=Connections(5, 100))), [])
 
     def test_texts(self) -> None:
@@ -89,14 +105,32 @@ class AttentionTests(SynchronousTestCase):
                 Facts(unroutable={"epics": 1, "jobs": 5000}, ready=5001, connected=1),
                 "unroutable",
                 "warning",
-                "5,001 jobs are due that no crawler takes to which work is given: jobs (5,000), epics (1)",
+                "5,001 jobs are due, and no serving crawler takes them: jobs (5,000), epics (1)",
             ),
             (
                 Facts(hosts=[HeldHost(HOST, AT, LATER)]),
                 "host_held",
                 "warning",
-                f"{HOST} is unavailable since 2026-01-05T10:00:00Z, and the jobs are held back;"
-                " the next probe is at 2026-01-05T11:00:00Z",
+                f"{HOST} is unavailable, and its jobs are held back; the next probe is at 2026-01-05T11:00:00Z",
+            ),
+            (
+                Facts(hosts=[HeldHost(HOST, AT, None), HeldHost("https://b.example", AT, None)]),
+                "host_held",
+                "warning",
+                "2 GitLab hosts are unavailable, and their jobs are held back",
+            ),
+            (
+                Facts(paths=[PausedPath("acme/a", "ann", "moves", AT, None)], path_paused=2),
+                "path_paused",
+                "warning",
+                "2 queued jobs are held back:"
+                ' acme/a is paused with all below it by ann ("moves") until somebody ends that',
+            ),
+            (
+                Facts(paths=[PausedPath(name, "ann", None, AT, LATER) for name in ("acme/a", "b")], path_paused=1),
+                "path_paused",
+                "warning",
+                "1 queued job is held back by 2 pauses of paths",
             ),
             (
                 Facts(gone=Some(1, AT, ["9f1c"])),

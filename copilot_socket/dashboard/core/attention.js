@@ -4,9 +4,9 @@
 /** @import { Attention } from "../../web/types.d.ts" */
 
 /**
- * By kind: where to go and what the link says; the list that names are of, or the jobs that they stand for; a command that helps.
+ * By kind: where to go and what the link says; the list that names are of, or what they are a condition of; what there is to be done.
  *
- * @type {Partial<Record<Attention["kind"], { to?: string, label?: string, list?: string, jobsOf?: string, command?: string }>>}
+ * @type {Partial<Record<Attention["kind"], { to?: string, label?: string, list?: string, within?: string, hint?: string }>>}
  */
 export const ADVICE = {
   credential_expired: { to: "/accounts?credential_status=expired", label: "See accounts", list: "/accounts" },
@@ -16,9 +16,10 @@ export const ADVICE = {
   crawler_silent: { to: "/crawlers?stale=true", label: "See crawlers", list: "/crawlers" },
   everything_paused: { to: "/pauses", label: "See pauses" },
   no_crawlers: { to: "/crawlers", label: "See crawlers" },
-  unroutable: { to: "/jobs?status=queued", label: "See queued jobs", jobsOf: "/jobs?status=queued&command=" },
+  unroutable: { to: "/crawlers", label: "See crawlers", within: "/jobs?status=queued&command=", hint: "Start a crawler that takes them, or cancel them." },
   lane_held: { to: "/pauses", label: "See what holds jobs back" },
-  host_held: { to: "/errors", label: "See errors" },
+  path_paused: { to: "/pauses", label: "See pauses", within: "/jobs?status=queued&path_prefix=" },
+  host_held: { to: "/errors", label: "See errors", within: "/accounts?gitlab_origin=" },
+  node_gone: { hint: "Its log may say why. This is said for an hour." },
   operation_failed: { to: "/operations?status=failed", label: "See operations", list: "/operations" },
-  node_gone: { command: "copilot-socket nodes list" },
 };

@@ -11,7 +11,7 @@ import { bytes, compact, count, counted } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited, now } from "../ui/api.js";
-import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
+import { Badge, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { Allows } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
@@ -63,21 +63,28 @@ function NeedsAPerson({ overview }) {
 /** @param {{ item: Attention, overview: State }} props */
 function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
-  const { to, list, jobsOf, label, command } = ADVICE[kind] ?? {};
+  const { to, list, within, label, hint } = ADVICE[kind] ?? {};
+  // A node is known by where it ran.
+  const called = (/** @type {string} */ name) => {
+    const node = kind === "node_gone" && overview.nodes.find(({ id }) => id === name);
+    return node ? `${node.host}, process ${node.pid}` : name;
+  };
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">began <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || jobsOf ? html`<a href=${list ? pathOf(list, name) : jobsOf + encodeURIComponent(name)}>${name}</a>` : name}`)}</span>` : null}
-      ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
-        rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
-      ${command ? html`<br /><${Copyable} text=${command} />` : null}
+      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || within ? html`<a href=${list ? pathOf(list, name) : within + encodeURIComponent(name)}>${name}</a>` : called(name)}`)}</span>` : null}
+      ${hint ? html` <span class="hint">${hint}</span>` : null}
     </span>
     <span class="acts">
       ${kind.startsWith("credential_") ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${renewAct({ id, credential_status: "expired" }, () => {})} label=${`Renew ${id}`} />`) : null}
       ${kind === "crawler_failing" ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${quarantineAct(id)} label=${`Quarantine ${id}`} />`) : null}
       ${kind === "crawler_quarantined" ? names.slice(0, 3).map((name) => html`<${ActButton} small act=${releaseAct(name)} label=${`Release ${name}`} />`) : null}
       ${lanes ? overview.pauses.filter((pause) => holds(pause, lanes)).slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
+      ${kind === "path_paused" ? overview.pauses.filter(({ scope, target }) => scope === "path_prefix" && names.includes(`${target}`)).slice(0, 3)
+        .map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target}`} />`) : null}
       ${to ? html`<a href=${to}>${label}</a>` : null}
     </span>
+    ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}: what holds each back</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
+      rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
   </div>`;
 }
 

@@ -19,8 +19,9 @@ FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
 WHERE a.web_app_job_id = %(id)s AND a.completed_at IS NULL
 
 -- name: why_pauses
--- All pauses in force.
+-- All pauses in force, the oldest first.
 SELECT id, scope, target, author, reason, created_at, ends_at FROM pauses WHERE coalesce(ends_at, 'infinity') > now()
+ORDER BY created_at, id
 
 -- name: why_caps
 -- Limits and budgets of the account and its host, with what runs.
