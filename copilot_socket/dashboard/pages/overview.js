@@ -18,7 +18,7 @@ import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { jobsAt } from "../ui/job_acts.js";
 import { connection, model } from "../ui/live.js";
-import { endPauseAct, pauseAct } from "../ui/pause_acts.js";
+import { covered, endPauseAct, pauseAct } from "../ui/pause_acts.js";
 import { renewAct } from "../ui/account_acts.js";
 import { quarantineAct, releaseAct } from "../ui/crawler_acts.js";
 import { change, usePlace } from "../ui/router.js";
@@ -78,9 +78,9 @@ function Item({ item, overview }) {
       ${kind.startsWith("credential_") ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${renewAct({ id, credential_status: "expired" }, () => {})} label=${`Renew ${id}`} />`) : null}
       ${kind === "crawler_failing" ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${quarantineAct(id)} label=${`Quarantine ${id}`} />`) : null}
       ${kind === "crawler_quarantined" ? names.slice(0, 3).map((name) => html`<${ActButton} small act=${releaseAct(name)} label=${`Release ${name}`} />`) : null}
-      ${lanes ? overview.pauses.filter((pause) => holds(pause, lanes)).slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
+      ${lanes ? overview.pauses.filter((pause) => holds(pause, lanes)).slice(0, 3).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${covered(pause)}`} />`) : null}
       ${kind === "path_paused" ? overview.pauses.filter(({ scope, target }) => scope === "path_prefix" && names.includes(`${target}`)).slice(0, 3)
-        .map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target}`} />`) : null}
+        .map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${covered(pause)}`} />`) : null}
       ${to ? html`<a href=${to}>${label}</a>` : null}
     </span>
     ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}: what holds each back</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}

@@ -12,7 +12,7 @@ const SCOPES = { everything: "Everything", account: "An account", host: "A GitLa
 
 /** What a pause covers, in words. @param {{ scope: string, target: string | null }} pause */
 export function covered({ scope, target }) {
-  return scope === "everything" ? "everything" : `${scope === "path_prefix" ? "all below" : scope} ${target}`;
+  return scope === "everything" ? "everything" : scope === "path_prefix" ? `${target} with all below it` : `${scope} ${target}`;
 }
 
 /**
@@ -48,7 +48,7 @@ export function pauseAct(after, known = {}) {
   };
 }
 
-/** End a pause. @param {Pause} pause @param {() => void} [after] @returns {Act} */
+/** End a pause. @param {Pick<Pause, "id" | "scope" | "target">} pause @param {() => void} [after] @returns {Act} */
 export function endPauseAct(pause, after = () => {}) {
   return {
     verb: "End",
