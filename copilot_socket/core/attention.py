@@ -32,6 +32,8 @@ NAMES = 10
 """Names that an item has, at most."""
 LANES = 50
 """Lanes that are listed, at most."""
+HOLDING = {"paused": "pauses", "limit": "limits", "budget": "budgets", "host_held": "host holds"}
+"""What holds lanes back, by the codes of its reasons."""
 NEARLY_ALL = 0.9
 """The share of PostgreSQL's connections beyond which few are left."""
 
@@ -47,7 +49,7 @@ class Some:
 
 @attrs.frozen
 class HeldHost:
-    """A GitLab whose jobs are held back as it is unavailable."""
+    """A GitLab whose jobs are held back as it is unavailable. ``next_probe_at``; None: the next job."""
 
     origin: str
     since: datetime
@@ -77,12 +79,14 @@ class PausedPath:
 
 @attrs.frozen
 class Lane:
-    """The ``queued`` jobs of an account and command, and ``why`` they are held back."""
+    """The ``queued`` jobs of an account and command, and ``why`` they are held back: in words, and by which kinds."""
 
     account_id: str
     command: str
     queued: int
     why: str
+    kinds: Sequence[str]
+    """Codes of reasons (:mod:`copilot_socket.core.why`)."""
 
 
 @attrs.frozen
@@ -212,7 +216,8 @@ def _hosts(hosts: Sequence[HeldHost]) -> list[Item]:
         return []
     first = min(hosts, key=lambda host: host.since)
     probes = [host.next_probe_at for host in hosts if host.next_probe_at is not None]
-    probed = f"; the next probe is at {shown_time(min(probes))}" if probes else ""
+    due = len(probes) < len(hosts)
+    probed = "; the next job is sent to try it" if due else f"; the next probe is at {shown_time(min(probes))}"
     one = f"{first.origin} is unavailable, and its jobs are held back"
     text = one if len(hosts) == 1 else f"{len(hosts)} GitLab hosts are unavailable, and their jobs are held back"
     names = [host.origin for host in hosts[:NAMES]]
@@ -260,7 +265,8 @@ def _lanes(lanes: Sequence[Lane]) -> list[Item]:
     queued = sum(lane.queued for lane in shown)
     more = "More than " if len(lanes) > LANES else ""
     held = f"{more}{_count(queued, 'queued job is', 'queued jobs are')} held back"
-    text = f"{held} by pauses, limits, budgets or host holds"
+    by = [words for code, words in HOLDING.items() if any(code in lane.kinds for lane in shown)]
+    text = f"{held} by {' and '.join([', '.join(by[:-1]), by[-1]] if len(by) > 1 else by)}"
     names = list(dict.fromkeys(lane.account_id for lane in shown))[:NAMES]
     return [Item("lane_held", "warning", text, len(shown), None, names, shown)]
 

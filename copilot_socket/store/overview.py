@@ -94,21 +94,22 @@ class OverviewReader:
         in_force = Pauses(Pause(pause[0], Scope(pause[1]), pause[2]) for pause in pauses)
         described = {pause[0]: PauseFacts(*pause[1:]) for pause in pauses}
         holds = {host.origin: Hold(host.since, host.next_probe_at) for host in hosts}
-        found: dict[tuple[str, str], str] = {}
+        found: dict[tuple[str, str], tuple[str, list[str]]] = {}
         for account, command, origin in await self._candidates(in_force, caps, holds):
             work = Work(account, origin, command)
             targets = {(Scope.ACCOUNT.value, account), (Scope.HOST.value, origin)}
             full = [cap for cap in caps if (cap.scope, cap.target) in targets]
             reasons = held_back(work, in_force, described, holds.get(origin), full)
             if reasons and len(found) <= LANES:
-                found[account, command] = "; ".join(reason.text for reason in reasons)
+                text = "; ".join(reason.text for reason in reasons)
+                found[account, command] = text, [reason.code for reason in reasons]
         if not found:
             return []
         rows = await self._database.query(
             sql("overview_queued"), {"account": list({account for account, _ in found})}
         )
         queued = {(account, command): jobs for account, command, jobs in rows}
-        return [Lane(*lane, queued.get(lane, 0), why) for lane, why in found.items()]
+        return [Lane(*lane, queued.get(lane, 0), *why) for lane, why in found.items()]
 
     async def _candidates(self, pauses: Pauses, caps: Sequence[CapFacts], holds: dict[str, Any]) -> list[Row]:
         """Lanes that may be held back: of accounts and hosts that are; where a command is paused, the first ones."""

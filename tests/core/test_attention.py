@@ -35,7 +35,10 @@ FACTS = st.builds(
     ready=st.integers(0, 2),
     unroutable=st.dictionaries(st.sampled_from(["epics", "jobs"]), st.integers(1, 2)),
     connected=st.integers(0, 1),
-    lanes=st.lists(st.builds(Lane, st.just("a"), st.just("issues"), st.integers(0, 9), st.just("why")), max_size=60),
+    lanes=st.lists(
+        st.builds(Lane, st.just("a"), st.just("issues"), st.integers(0, 9), st.just("why"), st.just(["limit"])),
+        max_size=60,
+    ),
     paths=st.lists(
         st.builds(PausedPath, st.just("acme"), st.just("me"), st.none(), st.just(AT), st.none()), max_size=12
     ),
@@ -117,7 +120,7 @@ class AttentionTests(SynchronousTestCase):
                 Facts(hosts=[HeldHost(HOST, AT, None), HeldHost("https://b.example", AT, None)]),
                 "host_held",
                 "warning",
-                "2 GitLab hosts are unavailable, and their jobs are held back",
+                "2 GitLab hosts are unavailable, and their jobs are held back; the next job is sent to try it",
             ),
             (
                 Facts(paths=[PausedPath("acme/a", "ann", "moves", AT, None)], path_paused=2),
@@ -177,14 +180,20 @@ class AttentionTests(SynchronousTestCase):
     def test_lanes(self) -> None:
         """Those with most jobs come first; of more than are listed the number is not known."""
         item = self.only(
-            Facts(lanes=[Lane("a", "epics", 1, "w"), Lane("b", "issues", 7, "w"), Lane("b", "jobs", 1, "w")])
+            Facts(
+                lanes=[
+                    Lane("a", "epics", 1, "w", ["host_held"]),
+                    Lane("b", "issues", 7, "w", ["paused", "limit"]),
+                    Lane("b", "jobs", 1, "w", ["paused"]),
+                ]
+            )
         )
         self.assertEqual([lane.queued for lane in item.lanes or ()], [7, 1, 1])
         self.assertEqual((item.count, item.names), (3, ["b", "a"]))
-        self.assertEqual(item.text, "9 queued jobs are held back by pauses, limits, budgets or host holds")
-        many = self.only(Facts(lanes=[Lane("a", str(number), 1, "w") for number in range(LANES + 1)]))
+        self.assertEqual(item.text, "9 queued jobs are held back by pauses, limits and host holds")
+        many = self.only(Facts(lanes=[Lane("a", str(number), 1, "w", ["budget"]) for number in range(LANES + 1)]))
         self.assertEqual((many.count, len(many.lanes or ())), (LANES, LANES))
-        self.assertTrue(many.text.startswith("More than 50 queued jobs are"), many.text)
+        self.assertEqual(many.text, "More than 50 queued jobs are held back by budgets")
 
     @given(FACTS)
     def test_order(self, facts: Facts) -> None:

@@ -178,7 +178,10 @@ class LaneTests(OverviewTestCase):
         self.query(f"INSERT INTO hosts (origin, held_since, opens_at) VALUES ('{OTHER}', now(), now()) RETURNING 1")
         found = await self.lanes()
         self.assertEqual({account for account, _ in found}, {"a1", "a3", "a5", "a7", "a9"})
-        self.assertRegex(found["a1", "issues"][1], f"^{OTHER} is held back as unavailable since .* and is probed at ")
+        held = f"^{OTHER} is held back as unavailable since .*, and is probed "
+        self.assertRegex(found["a1", "issues"][1], held + "by the next job$")
+        self.query("UPDATE hosts SET opens_at = now() + interval '1 min' RETURNING 1")
+        self.assertRegex((await self.lanes())["a1", "issues"][1], held + r"at \S+Z$")
 
     async def test_limits(self) -> None:
         """Those of accounts and hosts that have as many running jobs as they may."""

@@ -103,9 +103,9 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
   </table></div>`;
 }
 
-/** The parts of a cell as one: on a narrow screen they stand together, opposite the column's name. @param {Children} cell */
+/** A cell, whose parts may be several, as one: on a narrow screen they stand together, opposite the column's name. @param {Children} cell */
 function whole(cell) {
-  return Array.isArray(cell) ? html`<div>${cell}</div>` : cell;
+  return typeof cell === "object" && cell !== null ? html`<div>${cell}</div>` : cell;
 }
 
 /** @param {{ column: Column<any> }} props */

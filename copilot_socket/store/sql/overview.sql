@@ -38,8 +38,8 @@ SELECT k.kind, (SELECT count(*) FROM troubled t WHERE t.kind = k.kind),
 FROM unnest('{quarantined,silent,failing}'::text[]) AS k (kind)
 
 -- name: overview_hosts
--- Hosts that are held back.
-SELECT origin, held_since, opens_at FROM hosts WHERE held_since IS NOT NULL ORDER BY held_since, origin LIMIT 1000
+-- Hosts that are held back, and when they are probed next; NULL: by the next job.
+SELECT origin, held_since, CASE WHEN opens_at > now() THEN opens_at END FROM hosts WHERE held_since IS NOT NULL ORDER BY held_since, origin LIMIT 1000
 
 -- name: overview_operations
 -- Bulk operations that have failed within a day: their number, the first time, and the latest ids.
