@@ -5,7 +5,7 @@ import { useEffect, useErrorBoundary, useRef, useState } from "/dashboard/vendor
 import { ApiError } from "/client.js";
 import { Acting, tell } from "./acts.js";
 import { can, inWords, isLimited, session, signOut } from "./api.js";
-import { Empty, Problem, timeStyle } from "./bits.js";
+import { arrival, Empty, Problem, timeStyle } from "./bits.js";
 import { BulkDialog } from "./bulk.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -58,6 +58,7 @@ function Shell({ pages }) {
     document.title = `${name ? `${page?.title} ${name}` : page?.title ?? "No such page"} · copilot-socket`;
     if (!first.current) {
       window.scrollTo(0, 0);
+      arrival.within = true;
       main.current?.querySelector("h1")?.focus();
       if (menu.current) menu.current.open = false;
     }

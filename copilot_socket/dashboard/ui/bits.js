@@ -1,7 +1,7 @@
 // @ts-check
 /** The small parts that pages are made of. */
 
-import { useEffect, useState } from "/dashboard/vendor/hooks.js";
+import { useEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { pathOf } from "../core/addresses.js";
 import { share, subject } from "../core/jobs.js";
 import { count, percent } from "../core/numbers.js";
@@ -175,7 +175,14 @@ export function Section({ title, id, aside, children }) {
   </section>`;
 }
 
+/** Whether the reader has come from another page: then its heading has the focus, also one that takes the place of a first one. */
+export const arrival = { within: false };
+
 /** The head of a page. @param {{ title: string, children?: Children }} props *children*: what can be done here. */
 export function PageHead({ title, children }) {
-  return html`<header class="page-head"><h1 tabindex="-1">${title}</h1>${children ? html`<div class="acts">${children}</div>` : null}</header>`;
+  const heading = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    if (arrival.within && document.activeElement === document.body) heading.current?.focus({ preventScroll: true });
+  }, []);
+  return html`<header class="page-head"><h1 tabindex="-1" ref=${heading}>${title}</h1>${children ? html`<div class="acts">${children}</div>` : null}</header>`;
 }
