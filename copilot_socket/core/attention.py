@@ -24,6 +24,7 @@ Kind = Literal[
     "crawler_quarantined",
     "crawler_silent",
     "lane_held",
+    "path_paused",
     "operation_failed",
     "credential_expiring",
 ]
@@ -31,6 +32,8 @@ NAMES = 10
 """Names that an item has, at most."""
 LANES = 50
 """Lanes that are listed, at most."""
+HOLDING = {"paused": "pauses", "limit": "limits", "budget": "budgets", "host_held": "host holds"}
+"""What holds lanes back, by the codes of its reasons."""
 NEARLY_ALL = 0.9
 """The share of PostgreSQL's connections beyond which few are left."""
 
@@ -46,7 +49,7 @@ class Some:
 
 @attrs.frozen
 class HeldHost:
-    """A GitLab whose jobs are held back as it is unavailable."""
+    """A GitLab whose jobs are held back as it is unavailable. ``next_probe_at``; None: the next job."""
 
     origin: str
     since: datetime
@@ -64,13 +67,26 @@ class PausedAll:
 
 
 @attrs.frozen
+class PausedPath:
+    """A pause of ``path`` and all below it."""
+
+    path: str
+    author: str
+    reason: str | None
+    since: datetime
+    ends_at: datetime | None
+
+
+@attrs.frozen
 class Lane:
-    """The ``queued`` jobs of an account and command, and ``why`` they are held back."""
+    """The ``queued`` jobs of an account and command, and ``why`` they are held back: in words, and by which kinds."""
 
     account_id: str
     command: str
     queued: int
     why: str
+    kinds: Sequence[str]
+    """Codes of reasons (:mod:`copilot_socket.core.why`)."""
 
 
 @attrs.frozen
@@ -86,8 +102,8 @@ class Facts:
     """All that is needed.
 
     ``waiting``: jobs of accounts whose credential has expired; ``ready``: jobs that are due and not held back;
-    ``unroutable``: those of them that no crawler takes, by command; ``connected``: crawlers; ``error``: why the node
-    can't do its work.
+    ``unroutable``: those of them that no crawler takes, by command; ``connected``: crawlers; ``paths``: pauses of
+    paths, the oldest first, which hold ``path_paused`` jobs back; ``error``: why the node can't do its work.
     """
 
     expired: Some = Some()
@@ -102,6 +118,8 @@ class Facts:
     connected: int = 0
     lanes: Sequence[Lane] = ()
     """Up to one more than :data:`LANES`."""
+    paths: Sequence[PausedPath] = ()
+    path_paused: int = 0
     paused: PausedAll | None = None
     gone: Some = Some()
     operations: Some = Some()
@@ -134,6 +152,7 @@ def attention(facts: Facts) -> list[Item]:
         *_gone(facts.gone),
         *_crawlers(facts),
         *_lanes(facts.lanes),
+        *_paths(facts),
         *_operations(facts.operations),
         *_expiring(facts.expiring),
     ]
@@ -154,10 +173,15 @@ def _database(facts: Facts) -> list[Item]:
 def _paused(pause: PausedAll | None) -> list[Item]:
     if pause is None:
         return []
+    text = f"Everything is paused {_terms(pause)}: no job is given to a crawler"
+    return [Item("everything_paused", "warning", text, 1, pause.since)]
+
+
+def _terms(pause: PausedAll | PausedPath) -> str:
+    """By whom, why, and until when."""
     why = f' ("{pause.reason}")' if pause.reason else ""
     until = f"until {shown_time(pause.ends_at)}" if pause.ends_at else "until somebody ends it"
-    text = f"Everything is paused by {pause.author}{why} {until}: no job is given to a crawler"
-    return [Item("everything_paused", "warning", text, 1, pause.since)]
+    return f"by {pause.author}{why} {until}"
 
 
 def _crawlers_missing(facts: Facts) -> list[Item]:
@@ -183,7 +207,7 @@ def _unroutable(facts: Facts) -> list[Item]:
     by_number = sorted(facts.unroutable.items(), key=lambda each: (-each[1], each[0]))
     shown = ", ".join(f"{command} ({jobs:,})" for command, jobs in by_number[:NAMES])
     count = sum(facts.unroutable.values())
-    text = f"{_jobs(count)} due, but no serving crawler takes their commands: {shown}"
+    text = f"{_jobs(count)} due, but no serving crawler takes {'it' if count == 1 else 'them'}: {shown}"
     return [Item("unroutable", "warning", text, count, None, [command for command, _ in by_number[:NAMES]])]
 
 
@@ -192,10 +216,12 @@ def _hosts(hosts: Sequence[HeldHost]) -> list[Item]:
         return []
     first = min(hosts, key=lambda host: host.since)
     probes = [host.next_probe_at for host in hosts if host.next_probe_at is not None]
-    probed = f"; the next probe is at {shown_time(min(probes))}" if probes else ""
-    who, whose = (f"{first.origin} has", "its") if len(hosts) == 1 else (f"{len(hosts)} GitLab hosts have", "their")
-    text = f"{who} been unavailable since {shown_time(first.since)}, and {whose} jobs are held back{probed}"
-    return [Item("host_held", "warning", text, len(hosts), first.since, [host.origin for host in hosts[:NAMES]])]
+    due = len(probes) < len(hosts)
+    probed = "; the next job is sent to try it" if due else f"; the next probe is at {shown_time(min(probes))}"
+    one = f"{first.origin} is unavailable, and its jobs are held back"
+    text = one if len(hosts) == 1 else f"{len(hosts)} GitLab hosts are unavailable, and their jobs are held back"
+    names = [host.origin for host in hosts[:NAMES]]
+    return [Item("host_held", "warning", text + probed, len(hosts), first.since, names)]
 
 
 def _gone(some: Some) -> list[Item]:
@@ -239,9 +265,21 @@ def _lanes(lanes: Sequence[Lane]) -> list[Item]:
     queued = sum(lane.queued for lane in shown)
     more = "More than " if len(lanes) > LANES else ""
     held = f"{more}{_count(queued, 'queued job is', 'queued jobs are')} held back"
-    text = f"{held} by pauses, limits, budgets or host holds"
+    by = [words for code, words in HOLDING.items() if any(code in lane.kinds for lane in shown)]
+    text = f"{held} by {' and '.join([', '.join(by[:-1]), by[-1]] if len(by) > 1 else by)}"
     names = list(dict.fromkeys(lane.account_id for lane in shown))[:NAMES]
     return [Item("lane_held", "warning", text, len(shown), None, names, shown)]
+
+
+def _paths(facts: Facts) -> list[Item]:
+    if not facts.paths or not facts.path_paused:
+        return []
+    first = facts.paths[0]
+    held = f"{_count(facts.path_paused, 'queued job is', 'queued jobs are')} held back"
+    one = f"{held}: {first.path} is paused with all below it {_terms(first)}"
+    text = one if len(facts.paths) == 1 else f"{held} by {len(facts.paths)} pauses of paths"
+    names = [pause.path for pause in facts.paths[:NAMES]]
+    return [Item("path_paused", "warning", text, facts.path_paused, first.since, names)]
 
 
 def _operations(some: Some) -> list[Item]:

@@ -78,7 +78,7 @@ class CapFacts:
 
 @attrs.frozen
 class Hold:
-    """A host is held back as unavailable."""
+    """A host is held back as unavailable. ``next_probe_at``: None if the next job is the probe."""
 
     since: datetime
     next_probe_at: datetime | None
@@ -255,8 +255,8 @@ def held_back(
     if marked and not any(reason.details["scope"] == Scope.PATH_PREFIX for reason in reasons):
         reasons.append(Reason("resuming", "the pause of its path has ended; its jobs are let go in slices"))
     if hold is not None:
-        text = f"{work.host} has been held back as unavailable since {shown_time(hold.since)}"
-        text += f", and is probed{_at(hold.next_probe_at)}" if hold.next_probe_at else ""
+        text = f"{work.host} has been held back as unavailable since {shown_time(hold.since)}, and is probed"
+        text += _at(hold.next_probe_at) if hold.next_probe_at else " by the next job"
         details = {"origin": work.host, "held_since": hold.since, "next_probe_at": hold.next_probe_at}
         reasons.append(Reason("host_held", text, details))
     for cap in caps:

@@ -163,4 +163,7 @@ def _shown(item: Item) -> Record:
     shown = attrs.asdict(item)
     if item.lanes is None:
         del shown["lanes"]
+    else:
+        for lane in shown["lanes"]:
+            del lane["kinds"]
     return shown

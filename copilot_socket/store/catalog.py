@@ -218,6 +218,7 @@ class Catalog:
             "queue": {
                 "ready": queued - jobs.scheduled - jobs.held_back,
                 "held_back": jobs.held_back,
+                "path_paused": jobs.path_paused,
                 "scheduled": jobs.scheduled,
                 "oldest_seconds": jobs.oldest,
                 "unroutable": sum(jobs.unroutable.values()),

@@ -19,13 +19,15 @@ class JobCounts:
     """Jobs by state, in one snapshot. ``commands``: command → state → number, of commands with jobs.
 
     ``scheduled``: queued ones that are not due yet. ``held_back``: claimable ones that pauses, host holds, limits,
-    budgets or a credential keep back. Of the others: ``unroutable`` by command, which no connected crawler takes that
-    may be given work; ``oldest``: seconds since the first of the rest in some lane fell due, 0 where there is none.
+    budgets or a credential keep back; of these ``path_paused``: by a pause of their path. Of the others:
+    ``unroutable`` by command, which no connected crawler takes that may be given work; ``oldest``: seconds since the
+    first of the rest in some lane fell due, 0 where there is none.
     """
 
     commands: Mapping[str, Mapping[Status, int]]
     scheduled: int
     held_back: int
+    path_paused: int
     unroutable: Mapping[str, int]
     oldest: float
 
@@ -48,6 +50,7 @@ async def count_jobs(database: Database) -> JobCounts:
         commands,
         states.get("scheduled", 0),
         states.get("path_paused", 0) + states.get("held_back", 0),
+        states.get("path_paused", 0),
         {command: jobs for command, state, jobs, _ in rows if state == "unroutable"},
         max((age for *_, age in rows if age is not None), default=0.0),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from copilot_socket.core.attention import LANES, NAMES, Connections, Facts, HeldHost, Lane, Some
+from copilot_socket.core.attention import LANES, NAMES, Connections, Facts, HeldHost, Lane, PausedPath, Some
 from copilot_socket.core.pauses import Pause, Pauses, Scope, Work
 from copilot_socket.core.why import CapFacts, Hold, PauseFacts, held_back
 from copilot_socket.store.columns import columns
@@ -52,6 +52,7 @@ class OverviewReader:
         crawlers = await self._kinds("overview_crawlers")
         [(failed, since, operations)] = await self._database.query(sql("overview_operations"), {"names": NAMES})
         hosts = [HeldHost(*row) for row in await self._database.query(sql("overview_hosts"))]
+        pauses = await self._database.query(sql("why_pauses"))
         return Facts(
             expired=accounts["expired"],
             waiting=waiting,
@@ -63,7 +64,9 @@ class OverviewReader:
             ready=stats["queue"]["ready"],
             unroutable=stats["queue"]["unroutable_commands"],
             connected=stats["crawlers"]["connected"],
-            lanes=await self._lanes(hosts),
+            lanes=await self._lanes(hosts, pauses),
+            paths=[PausedPath(*pause[2:]) for pause in pauses if pause[1] == Scope.PATH_PREFIX],
+            path_paused=stats["queue"]["path_paused"],
             operations=Some(failed, since, operations or ()),
         )
 
@@ -85,28 +88,28 @@ class OverviewReader:
         rows = await self._database.query(sql(statement), {"names": names})
         return {kind: Some(count, since, found or []) for kind, count, since, found in rows}
 
-    async def _lanes(self, hosts: Sequence[HeldHost]) -> list[Lane]:
-        """Lanes that pauses, limits, budgets or host holds keep back: up to one more than are shown."""
-        pauses = await self._database.query(sql("why_pauses"))
+    async def _lanes(self, hosts: Sequence[HeldHost], pauses: Sequence[Row]) -> list[Lane]:
+        """Lanes that *pauses*, limits, budgets or host holds keep back: up to one more than are shown."""
         caps = [CapFacts(*row) for row in await self._database.query(sql("overview_caps"), {"accounts": ACCOUNTS})]
         in_force = Pauses(Pause(pause[0], Scope(pause[1]), pause[2]) for pause in pauses)
         described = {pause[0]: PauseFacts(*pause[1:]) for pause in pauses}
         holds = {host.origin: Hold(host.since, host.next_probe_at) for host in hosts}
-        found: dict[tuple[str, str], str] = {}
+        found: dict[tuple[str, str], tuple[str, list[str]]] = {}
         for account, command, origin in await self._candidates(in_force, caps, holds):
             work = Work(account, origin, command)
             targets = {(Scope.ACCOUNT.value, account), (Scope.HOST.value, origin)}
             full = [cap for cap in caps if (cap.scope, cap.target) in targets]
             reasons = held_back(work, in_force, described, holds.get(origin), full)
             if reasons and len(found) <= LANES:
-                found[account, command] = "; ".join(reason.text for reason in reasons)
+                text = "; ".join(reason.text for reason in reasons)
+                found[account, command] = text, [reason.code for reason in reasons]
         if not found:
             return []
         rows = await self._database.query(
             sql("overview_queued"), {"account": list({account for account, _ in found})}
         )
         queued = {(account, command): jobs for account, command, jobs in rows}
-        return [Lane(*lane, queued.get(lane, 0), why) for lane, why in found.items()]
+        return [Lane(*lane, queued.get(lane, 0), *why) for lane, why in found.items()]
 
     async def _candidates(self, pauses: Pauses, caps: Sequence[CapFacts], holds: dict[str, Any]) -> list[Row]:
         """Lanes that may be held back: of accounts and hosts that are; where a command is paused, the first ones."""

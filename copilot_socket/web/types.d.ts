@@ -294,7 +294,7 @@ export interface Attempt {
 /** Something that needs a person. */
 export interface Attention {
   /** What it is about. */
-  kind: "crawler_failing" | "crawler_quarantined" | "crawler_silent" | "credential_expired" | "credential_expiring" | "database" | "everything_paused" | "host_held" | "lane_held" | "no_crawlers" | "node_gone" | "operation_failed" | "unroutable";
+  kind: "crawler_failing" | "crawler_quarantined" | "crawler_silent" | "credential_expired" | "credential_expiring" | "database" | "everything_paused" | "host_held" | "lane_held" | "no_crawlers" | "node_gone" | "operation_failed" | "path_paused" | "unroutable";
   /** How much it weighs. */
   severity: "urgent" | "warning";
   /** The same in a sentence, without its full stop. */
@@ -1596,6 +1596,8 @@ export interface QueueStats {
   ready: number;
   /** Due ones that restrictions, host holds or a credential keep back. */
   held_back: number;
+  /** Of these, those that a pause of their path keeps back. */
+  path_paused: number;
   /** Those that are due later. */
   scheduled: number;
   /** Since the first of the ready ones that are not unroutable fell due. */

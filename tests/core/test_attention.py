@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from copilot_socket.core.attention import LANES, Connections, Facts, HeldHost, Item, Lane, PausedAll, Some, attention
+from copilot_socket.core.attention import (
+    LANES,
+    Connections,
+    Facts,
+    HeldHost,
+    Item,
+    Lane,
+    PausedAll,
+    PausedPath,
+    Some,
+    attention,
+)
 
 AT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 LATER = datetime(2026, 1, 5, 11, tzinfo=UTC)
@@ -24,7 +35,14 @@ FACTS = st.builds(
     ready=st.integers(0, 2),
     unroutable=st.dictionaries(st.sampled_from(["epics", "jobs"]), st.integers(1, 2)),
     connected=st.integers(0, 1),
-    lanes=st.lists(st.builds(Lane, st.just("a"), st.just("issues"), st.integers(0, 9), st.just("why")), max_size=60),
+    lanes=st.lists(
+        st.builds(Lane, st.just("a"), st.just("issues"), st.integers(0, 9), st.just("why"), st.just(["limit"])),
+        max_size=60,
+    ),
+    paths=st.lists(
+        st.builds(PausedPath, st.just("acme"), st.just("me"), st.none(), st.just(AT), st.none()), max_size=12
+    ),
+    path_paused=st.integers(0, 2),
     gone=_SOME,
     operations=_SOME,
     error=st.sampled_from([None, "the database is read-only"]),
@@ -43,6 +61,7 @@ class AttentionTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """Where all is well, nothing needs a person: no jobs, or some that crawlers take."""
         self.assertEqual(attention(Facts()), [])
+        self.assertEqual(attention(Facts(paths=[PausedPath("a", "ann", None, AT, None)])), [])
         self.assertEqual(attention(Facts(ready=7, connected=1, connections=Connections(5, 100))), [])
 
     def test_texts(self) -> None:
@@ -89,14 +108,32 @@ class AttentionTests(SynchronousTestCase):
                 Facts(unroutable={"epics": 1, "jobs": 5000}, ready=5001, connected=1),
                 "unroutable",
                 "warning",
-                "5,001 jobs are due, but no serving crawler takes their commands: jobs (5,000), epics (1)",
+                "5,001 jobs are due, but no serving crawler takes them: jobs (5,000), epics (1)",
             ),
             (
                 Facts(hosts=[HeldHost(HOST, AT, LATER)]),
                 "host_held",
                 "warning",
-                f"{HOST} has been unavailable since 2026-01-05T10:00:00Z, and its jobs are held back;"
-                " the next probe is at 2026-01-05T11:00:00Z",
+                f"{HOST} is unavailable, and its jobs are held back; the next probe is at 2026-01-05T11:00:00Z",
+            ),
+            (
+                Facts(hosts=[HeldHost(HOST, AT, None), HeldHost("https://b.example", AT, None)]),
+                "host_held",
+                "warning",
+                "2 GitLab hosts are unavailable, and their jobs are held back; the next job is sent to try it",
+            ),
+            (
+                Facts(paths=[PausedPath("acme/a", "ann", "moves", AT, None)], path_paused=2),
+                "path_paused",
+                "warning",
+                "2 queued jobs are held back:"
+                ' acme/a is paused with all below it by ann ("moves") until somebody ends it',
+            ),
+            (
+                Facts(paths=[PausedPath(name, "ann", None, AT, LATER) for name in ("acme/a", "b")], path_paused=1),
+                "path_paused",
+                "warning",
+                "1 queued job is held back by 2 pauses of paths",
             ),
             (
                 Facts(gone=Some(1, AT, ["9f1c"])),
@@ -149,14 +186,20 @@ class AttentionTests(SynchronousTestCase):
     def test_lanes(self) -> None:
         """Those with most jobs come first; of more than are listed the number is not known."""
         item = self.only(
-            Facts(lanes=[Lane("a", "epics", 1, "w"), Lane("b", "issues", 7, "w"), Lane("b", "jobs", 1, "w")])
+            Facts(
+                lanes=[
+                    Lane("a", "epics", 1, "w", ["host_held"]),
+                    Lane("b", "issues", 7, "w", ["paused", "limit"]),
+                    Lane("b", "jobs", 1, "w", ["paused"]),
+                ]
+            )
         )
         self.assertEqual([lane.queued for lane in item.lanes or ()], [7, 1, 1])
         self.assertEqual((item.count, item.names), (3, ["b", "a"]))
-        self.assertEqual(item.text, "9 queued jobs are held back by pauses, limits, budgets or host holds")
-        many = self.only(Facts(lanes=[Lane("a", str(number), 1, "w") for number in range(LANES + 1)]))
+        self.assertEqual(item.text, "9 queued jobs are held back by pauses, limits and host holds")
+        many = self.only(Facts(lanes=[Lane("a", str(number), 1, "w", ["budget"]) for number in range(LANES + 1)]))
         self.assertEqual((many.count, len(many.lanes or ())), (LANES, LANES))
-        self.assertTrue(many.text.startswith("More than 50 queued jobs are"), many.text)
+        self.assertEqual(many.text, "More than 50 queued jobs are held back by budgets")
 
     @given(FACTS)
     def test_order(self, facts: Facts) -> None:

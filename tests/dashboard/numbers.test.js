@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { bounded, bytes, compact, count, counted, percent, sum, total } from "../../copilot_socket/dashboard/core/numbers.js";
 
 test("counts are grouped, estimates and bounds say so", () => {
-  assert.deepEqual([count(1234567), total(12_000, false), bounded(10_000), bounded(10_001)], ["1,234,567", "about 12,000", "10,000", "10,000+"]);
+  assert.deepEqual([count(1234567), total(12_000, false), total(10_001, false), total(10_001), bounded(10_000), bounded(10_001)], ["1,234,567", "about 12,000", "more than 10,000", "10,001", "10,000", "10,000+"]);
   assert.deepEqual([counted(1, "job"), counted(2, "job"), counted(0, "job"), counted(2, "entry", "entries")], ["1 job", "2 jobs", "0 jobs", "2 entries"]);
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { actionOf, filterOf, jobsOf } from "../../copilot_socket/dashboard/core/operations.js";
+import { actionOf, filterOf, jobsOf, mayHaveEnded, progressOf } from "../../copilot_socket/dashboard/core/operations.js";
 
 test("an operation in words", () => {
   assert.equal(actionOf({ action: "retry" }), "Retry");
@@ -12,4 +12,24 @@ test("an operation in words", () => {
 test("its filter is one of the list of jobs", () => {
   assert.equal(filterOf({ filter: null }), null);
   assert.deepEqual(filterOf({ filter: { status: ["failed", "cancelled"], spawned: false } }), { status: "failed,cancelled", spawned: "false" });
+});
+
+test("how far it is; an estimate that is exceeded is no more said", () => {
+  const operation = (/** @type {number} */ changed_total, /** @type {boolean} */ expected_exact, /** @type {any} */ status = "running") =>
+    progressOf({ status, expected: 10_001, expected_exact, changed_total, skipped_total: 0 });
+  assert.deepEqual(operation(5_000.5, true).share, 0.5);
+  assert.equal(operation(7, true).words, "7 changed of 10,001");
+  assert.equal(operation(7, false).words, "7 changed of more than 10,000");
+  assert.deepEqual(operation(12_000, false), { words: "12,000 changed", share: undefined });
+  assert.deepEqual(operation(20_003, false, "done"), { words: "20,003 changed", share: 1 });
+});
+
+test("which operations may have cancelled a job", () => {
+  /** @type {any} */
+  const job = { status: "cancelled", finished_at: "2026-01-05T10:00:05Z", account_id: "me", command: "issues", full_path: "acme/shop" };
+  const may = (/** @type {any} */ changes, of = job) =>
+    mayHaveEnded({ action: "cancel", filter: null, created_at: "2026-01-05T10:00:00Z", finished_at: "2026-01-05T10:00:10Z", ...changes }, of);
+  for (const yes of [{}, { finished_at: null }, { filter: {} }, { filter: { path_prefix: "acme", command: ["issues", "jobs"] } }, { filter: { path_prefix: "acme/shop" } }]) assert.ok(may(yes), JSON.stringify(yes));
+  for (const no of [{ action: "pause" }, { created_at: "2026-01-05T10:00:06Z" }, { finished_at: "2026-01-05T10:00:04Z" }, { filter: { path_prefix: "acme/sh" } }, { filter: { account_id: "you" } }]) assert.ok(!may(no), JSON.stringify(no));
+  assert.ok(!may({}, { ...job, status: "failed" }));
 });

@@ -54,6 +54,7 @@ class StatsTests(SiteTestCase):
             {
                 "ready": 2,
                 "held_back": 0,
+                "path_paused": 0,
                 "scheduled": 1,
                 "unroutable": 1,
                 "unroutable_commands": {"epics": 1},

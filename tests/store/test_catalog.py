@@ -53,6 +53,7 @@ class CatalogTests(DatabaseTestCase):
             {
                 "ready": 0,
                 "held_back": 0,
+                "path_paused": 0,
                 "scheduled": 0,
                 "oldest_seconds": 0.0,
                 "unroutable": 0,

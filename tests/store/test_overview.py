@@ -11,7 +11,10 @@ from copilot_socket.store.overview import ACCOUNTS, OverviewReader
 from tests.support.explained import ExplainedDatabase
 from tests.support.postgres import DatabaseTestCase
 
-STATS = {"queue": {"ready": 3, "unroutable_commands": {"epics": 2}}, "crawlers": {"connected": 1}}
+STATS = {
+    "queue": {"ready": 3, "unroutable_commands": {"epics": 2}, "path_paused": 4},
+    "crawlers": {"connected": 1},
+}
 HOST, OTHER = "https://g0", "https://g1"
 FILL = (
     "INSERT INTO accounts (id, provider, gitlab_url, access_token)"
@@ -58,6 +61,8 @@ class FactsTests(OverviewTestCase):
                 connected=1,
                 hosts=[],
                 lanes=[],
+                paths=[],
+                path_paused=4,
             ),
         )
 
@@ -80,7 +85,7 @@ class FactsTests(OverviewTestCase):
         self.assertEqual((facts.expiring.count, facts.expiring.names), (2, ["a6", "a3"]))
 
     async def test_crawlers(self) -> None:
-        """Quarantined ones, silent ones, and those that fail everything."""
+        """Quarantined ones, silent ones (where their node lives), and those that fail everything."""
         for key, mode, minutes, suspected in (
             ("good", "serving", 1, "NULL"),
             ("bad", "serving", 1, "now()"),
@@ -99,8 +104,12 @@ class FactsTests(OverviewTestCase):
                 minutes,
             )
         self.query(
+            "INSERT INTO nodes (id, host, pid, lease_expires_at) VALUES ('n', 'h', 1, now() + interval '1 min'),"
+            " ('dead', 'h', 2, now()) RETURNING 1"
+        )
+        self.query(
             "INSERT INTO socket_connections (id, crawler_id, crawler_key, node_id, is_active)"
-            " VALUES ('k', 'mute', 'mute', 'n', true) RETURNING 1"
+            " VALUES ('k', 'mute', 'mute', 'n', true), ('l', 'left', 'left', 'dead', true) RETURNING 1"
         )
         facts = await self.reader.facts(STATS)
         found = {name: getattr(facts, name).names for name in ("quarantined", "silent", "failing")}
@@ -137,6 +146,16 @@ class LaneTests(OverviewTestCase):
         """Pause something."""
         self.query("INSERT INTO pauses (scope, target, author) VALUES (%s, %s, 'me') RETURNING 1", scope, target)
 
+    async def test_paths(self) -> None:
+        """Pauses of paths hold no lane back: those in force are found by themselves, the oldest first."""
+        self.pause("path_prefix", "g/1")
+        self.pause("path_prefix", "g/0")
+        self.query("UPDATE pauses SET ends_at = now() WHERE target = 'g/1' RETURNING 1")
+        self.pause("path_prefix", "g/2")
+        facts = await self.reader.facts(STATS)
+        self.assertEqual([pause.path for pause in facts.paths], ["g/0", "g/2"])
+        self.assertEqual((facts.lanes, facts.path_paused), ([], 4))
+
     async def test_pauses(self) -> None:
         """By account, host and command, each lane with what covers it."""
         self.pause("account", "a1")
@@ -159,9 +178,10 @@ class LaneTests(OverviewTestCase):
         self.query(f"INSERT INTO hosts (origin, held_since, opens_at) VALUES ('{OTHER}', now(), now()) RETURNING 1")
         found = await self.lanes()
         self.assertEqual({account for account, _ in found}, {"a1", "a3", "a5", "a7", "a9"})
-        self.assertRegex(
-            found["a1", "issues"][1], f"^{OTHER} has been held back as unavailable since .* and is probed at "
-        )
+        held = f"^{OTHER} has been held back as unavailable since .*, and is probed "
+        self.assertRegex(found["a1", "issues"][1], held + "by the next job$")
+        self.query("UPDATE hosts SET opens_at = now() + interval '1 min' RETURNING 1")
+        self.assertRegex((await self.lanes())["a1", "issues"][1], held + r"at \S+Z$")
 
     async def test_limits(self) -> None:
         """Those of accounts and hosts that have as many running jobs as they may."""

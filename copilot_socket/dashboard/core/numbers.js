@@ -8,13 +8,16 @@ export function count(number) {
   return GROUPED.format(number);
 }
 
-/** A count that may be an estimate: `about 12,000`. @param {number} number @param {boolean} [exact] */
+/** Up to this number the server counts. */
+const COUNTED = 10_000;
+
+/** A count that may be an estimate, `about 12,000`, or no more than what was counted: `more than 10,000`. @param {number} number @param {boolean} [exact] */
 export function total(number, exact = true) {
-  return exact ? count(number) : `about ${count(number)}`;
+  return exact ? count(number) : number === COUNTED + 1 ? `more than ${count(COUNTED)}` : `about ${count(number)}`;
 }
 
 /** Counts that stop at *most* + 1: `10,000+`. @param {number} number @param {number} [most] */
-export function bounded(number, most = 10_000) {
+export function bounded(number, most = COUNTED) {
   return number > most ? `${count(most)}+` : count(number);
 }
 

@@ -5,7 +5,7 @@ import { address, jobsAt, pathOf } from "./addresses.js";
 
 /** In words. @param {{ scope: string, target: string | null }} pause */
 export function covered({ scope, target }) {
-  return scope === "everything" ? "everything" : `${scope === "path_prefix" ? "all below" : scope} ${target}`;
+  return scope === "everything" ? "everything" : scope === "path_prefix" ? `${target} with all below it` : `${scope} ${target}`;
 }
 
 /** Where to see it; null: everywhere. @param {unknown} scope @param {string | null} target */

@@ -10,7 +10,7 @@ const DAY = 24 * HOUR;
 const UNITS = [["d", DAY], ["h", HOUR], ["min", MINUTE], ["s", 1]];
 
 /**
- * The two largest units: `3 d 4 h`, `12 min`, `4.2 s`, `35 ms`.
+ * The two largest units: `3 d 4 h`, `12 min`, `4.2 s`, `35 ms`, `0 s`.
  *
  * @param {number} seconds
  */
@@ -18,7 +18,7 @@ export function duration(seconds) {
   const length = Math.abs(seconds);
   const sign = seconds < 0 ? "−" : "";
   if (length > 0 && length < 0.0005) return "under 1 ms";
-  if (length < 0.9995) return `${sign}${Math.round(length * 1000)} ms`;
+  if (length > 0 && length < 0.9995) return `${sign}${Math.round(length * 1000)} ms`;
   if (length < 10) return `${sign}${trimmed(length.toFixed(1))} s`;
   let rest = Math.round(length);
   const parts = [];
@@ -50,6 +50,30 @@ export function relative(time, now) {
   if (seconds < 0) return `in ${duration(Math.round(length))}`;
   const [unit, size] = UNITS.find(([, each]) => length >= each) ?? ["s", 1];
   return `${Math.floor(length / size)} ${unit} ago`;
+}
+
+/**
+ * Since when something has been so, within a sentence: `for 3 min`; at a date, `since` that.
+ *
+ * @param {string | number | Date} time
+ * @param {number} now Milliseconds since 1970.
+ * @param {string | null} date The time as the reader wants dates; null: ages.
+ */
+export function since(time, now, date) {
+  return date === null ? `for ${duration(Math.max(0, Math.round((now - new Date(time).getTime()) / 1000)))}` : `since ${date}`;
+}
+
+/**
+ * Until when something is so, within a sentence: `for another 2 h 5 min`; at a date, `until` that.
+ *
+ * @param {string | number | Date} time
+ * @param {number} now Milliseconds since 1970.
+ * @param {string | null} date The time as the reader wants dates; null: ages.
+ */
+export function until(time, now, date) {
+  if (date !== null) return `until ${date}`;
+  const seconds = Math.round((new Date(time).getTime() - now) / 1000);
+  return seconds < 1 ? "until now" : `for another ${duration(seconds)}`;
 }
 
 /**

@@ -9,7 +9,7 @@ import { accountActs, renewAct } from "../ui/account_acts.js";
 import { Expiry } from "../ui/account_bits.js";
 import { ActButton } from "../ui/acts.js";
 import { client, isLimited } from "../ui/api.js";
-import { Badge, Copyable, Empty, Facts, JobCounts, Loaded, PageHead, Section, Time, useNow } from "../ui/bits.js";
+import { Badge, Copyable, Empty, Facts, JobCounts, Loaded, PageHead, Section, Sentence, Since, Time, Until, useNow } from "../ui/bits.js";
 import { NoBudgets, budgetColumns, budgetKey } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
@@ -100,7 +100,7 @@ const LANES = [
   { label: "Of these for later", cell: ({ scheduled }) => count(scheduled), number: true },
   { label: "Running", cell: (lane) => counted(lane, "assigned,running", lane.running), number: true },
   { label: "Waiting for a credential", cell: (lane) => counted(lane, "waiting_credential", lane.waiting_credential), number: true },
-  { label: "Held back", cell: ({ held }) => held ?? html`<span class="faint">no</span>`, kind: "long" },
+  { label: "Held back", cell: ({ held }) => (held ? html`<${Sentence} text=${held} />` : html`<span class="faint">no</span>`), kind: "long" },
 ];
 
 /** @param {{ account_id: string, command: string }} lane @param {string} status @param {number} number */
@@ -120,8 +120,8 @@ function Lanes({ account: { id, lanes = [] } }) {
 function Pauses({ pauses, after }) {
   if (pauses.length === 0) return null;
   return html`<${Section} title="Pauses"><ul class="plain">${pauses.map((pause) => html`<li key=${pause.id} class="notice is-warning">
-    <span><strong>Paused: ${covered(pause)}</strong>${pause.reason ? ` (${pause.reason})` : ""} <span class="hint">by ${pause.author} since <${Time} at=${pause.created_at} />,
-      ${pause.ends_at ? html` until <${Time} at=${pause.ends_at} />` : " until somebody ends it"}</span></span>
+    <span><strong>Paused: ${covered(pause)}</strong>${pause.reason ? ` (${pause.reason})` : ""} <span class="hint">by ${pause.author} <${Since} at=${pause.created_at} />,
+      ${pause.ends_at ? html` <${Until} at=${pause.ends_at} />` : " until somebody ends it"}</span></span>
     <${ActButton} small act=${endPauseAct(pause, after)} /></li>`)}</ul><//>`;
 }
 

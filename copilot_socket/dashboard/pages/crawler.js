@@ -95,7 +95,7 @@ function Ends({ recent }) {
     { label: "Attempts", cell: (/** @type {[string, number]} */ [, number]) => count(number), number: true },
     { label: "Share", cell: (/** @type {[string, number]} */ [, number]) => percent(number / all), number: true },
   ];
-  return html`<${Section} title="Attempts that ended in the last hour">
+  return html`<${Section} title="Attempts that ended in the last hour" aside=${recent.failed ? html`<a href=${address("/errors", { period: "hour" })}>Errors of the last hour, of all crawlers</a>` : null}>
     ${rows.length ? html`<${Table} caption="Attempts of the last hour by the cause of their end" columns=${columns} rows=${rows}
         rowKey=${(/** @type {[string, number]} */ [cause]) => cause} />`
       : html`<${Empty} title="None." />`}

@@ -44,7 +44,7 @@ export function Crawlers() {
 /** @param {() => void} after @returns {Column<Crawler>[]} */
 function columnsOf(after) {
   return [
-    { label: "State", cell: (crawler) => html`<${Presence} crawler=${crawler} />`, kind: "short" },
+    { label: "State", cell: (crawler) => html`<${Presence} crawler=${crawler} />` },
     { label: "Crawler", cell: ({ id, version, plain }) => html`<span><${Ref} to="/crawlers" id=${id} />
       <br /><span class="hint short">${plain ? "plain" : version ? `version ${version}` : "no version"}</span></span>` },
     { label: "Mode", cell: (crawler) => html`<${Mode} crawler=${crawler} />`, kind: "short" },

@@ -5,19 +5,22 @@ import { address, jobsAt, pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
 import { afterEvent, isOver, subject } from "../core/jobs.js";
+import { jobsOf, mayHaveEnded } from "../core/operations.js";
+import { covered } from "../core/pauses.js";
 import { duration } from "../core/times.js";
 import { renewAct } from "../ui/account_acts.js";
-import { ActButton } from "../ui/acts.js";
+import { ActButton, AuditLink } from "../ui/acts.js";
 import { can, client, isLimited, now } from "../ui/api.js";
-import { Badge, CopyButton, Copyable, Empty, ErrorMore, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Sentence, Time } from "../ui/bits.js";
+import { Badge, CopyButton, Copyable, Elapsed, Empty, ErrorMore, Facts, Json, Loaded, PageHead, Progress, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
 import { jobActs } from "../ui/job_acts.js";
 import { useStream } from "../ui/live.js";
+import { endPauseAct } from "../ui/pause_acts.js";
 import { go } from "../ui/router.js";
 import { Table } from "../ui/table.js";
 
-/** @import { Assignment, Attempt, JobDetail, JobError, Why } from "../../web/types.d.ts" */
+/** @import { Assignment, Attempt, JobDetail, JobError, Why, WhyReason } from "../../web/types.d.ts" */
 /** @import { Column } from "../ui/table.js" */
 
 /** @param {{ id: string }} props */
@@ -40,14 +43,16 @@ export function Job({ id }) {
   const after = (result) => (result?.deleted ? go("/jobs") : again());
   return html`${read.data ? null : html`<${PageHead} title="Job" />`}<${Loaded} read=${read}>${(/** @type {JobDetail} */ job) => html`
     <${PageHead} title=${subject(job)}>
-      ${job.status === "waiting_credential" ? html`<${ActButton} act=${renewAct({ id: job.account_id }, again)} kind="strong" label="Renew the credential" />` : null}
+      ${why.data?.reasons.some(({ code }) => code === "credential") ? html`<${ActButton} act=${renewAct({ id: job.account_id }, again)} kind="strong" label="Renew the credential" />` : null}
       ${jobActs(job, after).map((act) => html`<${ActButton} key=${act.verb} act=${act} />`)}
       <${CopyButton} named text=${curl("GET", `${location.origin}/api/v1/jobs/${encodeURIComponent(id)}`)} label="Copy as curl" />
     <//>
     <section aria-label="Why">
-      <p><${Badge} value=${job.status} /> <${Progress} progress=${job.progress} /></p>
-      <${Loaded} read=${why}>${(/** @type {Why & { at: number }} */ { sentence, at }) => html`<p class="why" role="status"><${Sentence} text=${sentence} /></p>
+      <p><${Badge} value=${job.status} /> ${hasProgress(job) ? html`<${Progress} progress=${job.progress} />` : null}</p>
+      <${Loaded} read=${why}>${(/** @type {Why & { at: number }} */ { sentence, reasons, at }) => html`<p class="why" role="status"><${Sentence} text=${sentence} /></p>
+        ${!isLimited() && can("operate") && pausesOf(reasons).length ? html`<p class="acts">${pausesOf(reasons).map((pause) => html`<${ActButton} key=${pause.id} small act=${endPauseAct(pause, again)} label=${`End the pause of ${covered(pause)}`} />`)}</p>` : null}
         ${isOver(job.status) ? null : html`<p class="hint">As of <${Time} at=${at} /> <button type="button" class="quiet small" onClick=${why.reload}>Look again</button></p>`}`}<//>
+      ${job.status === "cancelled" && can("operate") && !isLimited() ? html`<${CancelledBy} job=${job} />` : null}
     </section>
     <${Section} title="Job" aside=${can("operate") && !isLimited() ? html`<a href=${address("/audit", { target: id })}>Audit rows about it</a>` : null}>
       <${Facts} rows=${facts(job)} />
@@ -57,10 +62,31 @@ export function Job({ id }) {
     <div class="columns">
       <${Section} title="Cursor">${job.resume_state
         ? html`<p class="hint">${isOver(job.status) ? "The last one reported." : "The next attempt continues here."}</p><${Json} value=${job.resume_state} />`
-        : html`<${Empty} title="None: the next attempt starts from the beginning." />`}<//>
-      <${Section} title="Reported progress">${job.progress ? html`<${Json} value=${job.progress} />` : html`<${Empty} title="Nothing has been reported yet." />`}<//>
+        : html`<${Empty} title=${isOver(job.status) ? "None." : "None: the next attempt starts from the beginning."} />`}<//>
+      <${Section} title="Reported progress">${hasProgress(job) ? html`<${Json} value=${job.progress} />` : html`<${Empty} title=${isOver(job.status) ? "Nothing was reported." : "Nothing has been reported yet."} />`}<//>
     </div>
     <details><summary>All fields</summary><${Json} value=${job} /></details>`}<//>`;
+}
+
+/** @param {Pick<JobDetail, "progress">} job */
+function hasProgress({ progress }) {
+  return progress !== null && Object.keys(progress).length > 0;
+}
+
+/** The pauses among the reasons. @param {WhyReason[]} reasons */
+function pausesOf(reasons) {
+  return reasons.filter(({ code }) => code === "paused").map((/** @type {any} */ { pause_id, scope, target }) => ({ id: pause_id, scope, target }));
+}
+
+/** Who has cancelled it: alone, or with others. @param {{ job: JobDetail }} props */
+function CancelledBy({ job }) {
+  const { data } = useData(`${job.id} ${job.finished_at}`, async (options) => {
+    const { audit: [row] } = await client.audit.list({ target: job.id, action: "job.cancel", outcome: "done", limit: 1 }, options);
+    return { row, operations: row ? [] : (await client.operations.list({ limit: 500 }, options)).operations.filter((each) => mayHaveEnded(each, job)) };
+  });
+  if (data?.row) return html`<p>Cancelled by ${data.row.actor}: <${AuditLink} audit=${data.row} /></p>`;
+  if (!data?.operations.length) return null;
+  return html`<p>Cancelled with others by ${data.operations.map(({ id, created_by, ...each }, at) => html`${at ? ", or by " : ""}${created_by} (<a href=${pathOf("/operations", id)}>${jobsOf(each)}</a>)`)}</p>`;
 }
 
 /** @param {JobDetail} job @returns {[string, any][]} */
@@ -87,18 +113,18 @@ function facts(job) {
   ];
 }
 
-/** @typedef {Pick<Attempt, "try" | "crawler_key" | "assigned_at" | "started_at" | "crawler_job_id"> & { ended_at: string | null, outcome: string, cause: string | null, reason: string | null }} Shown */
+/** @typedef {Pick<Attempt, "try" | "crawler_key" | "assigned_at" | "started_at" | "crawler_job_id"> & { reported_at?: string | null, ended_at: string | null, outcome: string, cause: string | null, reason: string | null }} Shown */
 
 /** @type {Column<Shown>[]} */
 const ATTEMPTS = [
   { label: "Attempt", cell: (each) => each.try, number: true },
-  { label: "End", cell: (each) => html`<${Badge} value=${each.outcome} />` },
+  { label: "End", cell: (each) => html`<span><${Badge} value=${each.outcome} />${each.reported_at ? html`<br /><span class="hint">last report <${Time} at=${each.reported_at} /></span>` : null}</span>` },
   { label: "Cause", cell: (each) => each.cause ?? "–" },
   { label: "Reason", cell: (each) => each.reason ?? "–" },
   { label: "Crawler", cell: (each) => html`<${Ref} to="/crawlers" id=${crawlerName(each.crawler_key)} />` },
   { label: "Assigned", cell: (each) => html`<${Time} at=${each.assigned_at} />`, kind: "short" },
   { label: "Started", cell: (each) => html`<${Time} at=${each.started_at} />`, kind: "short" },
-  { label: "Took", cell: (each) => (each.ended_at ? duration((Date.parse(each.ended_at) - Date.parse(each.assigned_at)) / 1000) : "–"), number: true },
+  { label: "Took", cell: (each) => (each.ended_at ? duration((Date.parse(each.ended_at) - Date.parse(each.assigned_at)) / 1000) : html`<${Elapsed} since=${each.assigned_at} /> so far`), number: true },
 ];
 
 /** @param {{ job: JobDetail }} props */
@@ -108,7 +134,7 @@ function Attempts({ job }) {
   const rows = [...present, ...[...history].reverse()];
   return html`<${Section} title="Attempts" aside=${history_total > history.length ? html`<span class="hint">the latest ${history.length} of ${history_total}</span>` : null}>
     ${rows.length ? html`<${Table} caption="Attempts, the latest first" columns=${ATTEMPTS} rows=${rows} rowKey=${(/** @type {Shown} */ each) => each.crawler_job_id} />`
-      : html`<${Empty} title="None yet." />`}
+      : html`<${Empty} title=${isOver(job.status) ? "None." : "None yet."} />`}
   <//>`;
 }
 

@@ -2,8 +2,8 @@
 /** Operations on many jobs: what was started, and how far it is. */
 
 import { address, pathOf, picked } from "../core/addresses.js";
-import { count, total } from "../core/numbers.js";
-import { actionOf, jobsOf } from "../core/operations.js";
+import { count } from "../core/numbers.js";
+import { actionOf, jobsOf, progressOf } from "../core/operations.js";
 import { client } from "../ui/api.js";
 import { Badge, Empty, Loaded, PageHead, Time } from "../ui/bits.js";
 import { useData } from "../ui/data.js";
@@ -20,7 +20,7 @@ const COLUMNS = [
   { label: "Operation", cell: (each) => html`<a href=${pathOf("/operations", each.id)}>${actionOf(each)}</a>`, kind: "short" },
   { label: "Jobs", cell: jobsOf },
   { label: "State", cell: ({ status, error }) => html`<span><${Badge} value=${status} />${error ? html` <span class="hint">${error}</span>` : null}</span>` },
-  { label: "Changed", cell: (each) => `${count(each.changed_total)} of ${total(each.expected, each.expected_exact)}`, number: true },
+  { label: "Changed", cell: (each) => progressOf(each).words.replace(" changed", ""), number: true },
   { label: "Left alone", cell: ({ skipped_total }) => count(skipped_total), number: true },
   { label: "By", cell: ({ created_by }) => created_by, kind: "long" },
   { label: "Started", cell: ({ created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },

@@ -7,10 +7,11 @@ import { ADVICE } from "../core/attention.js";
 import { queueUntil, series } from "../core/history.js";
 import { STATES } from "../core/jobs.js";
 import { bytes, compact, count, counted } from "../core/numbers.js";
+import { covered } from "../core/pauses.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
 import { client, now } from "../ui/api.js";
-import { Badge, Copyable, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
+import { Badge, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { BUDGETS, NoBudgets, budgetKey } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
 import { useData } from "../ui/data.js";
@@ -71,23 +72,29 @@ const MOST = 3;
 /** @param {{ item: Attention, overview: State }} props */
 function Item({ item, overview }) {
   const { kind, severity, text, since, names, lanes } = item;
-  const { to, label, named, command } = ADVICE[kind] ?? {};
+  const { to, label, named, hint } = ADVICE[kind] ?? {};
   const actOn = ACTS[kind];
+  const ended = overview.pauses.filter((pause) => (lanes ? holds(pause, lanes) : kind === "path_paused" && pause.scope === "path_prefix" && names.includes(`${pause.target}`)));
+  // A node is known by where it ran.
+  const called = (/** @type {string} */ name) => {
+    const node = kind === "node_gone" && overview.nodes.find(({ id }) => id === name);
+    return node ? `${node.host}, process ${node.pid}` : name;
+  };
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
-    <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">since <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span>${names.map((name, at) => html`${at ? ", " : ""}${named ? html`<a href=${named(name)}>${name}</a>` : name}`)}</span>` : null}
-      ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
-        rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
-      ${command ? html`<br /><${Copyable} text=${command} />` : null}
+    <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">began <${Time} at=${since} /></span>` : null}
+      ${names.length && !lanes ? html`<br /><span>${names.map((name, at) => html`${at ? ", " : ""}${named ? html`<a href=${named(name)}>${name}</a>` : called(name)}`)}</span>` : null}
+      ${hint ? html` <span class="hint">${hint}</span>` : null}
     </span>
     <span class="acts">
       ${actOn ? names.slice(0, MOST).map((name) => {
         const act = actOn(name);
         return html`<${ActButton} key=${name} small act=${act} label=${`${act.verb} ${name}`} />`;
       }) : null}
-      ${lanes ? overview.pauses.filter((pause) => holds(pause, lanes)).slice(0, MOST).map((pause) => html`<${ActButton} small act=${endPauseAct(pause)} label=${`End the pause of ${pause.target ?? "everything"}`} />`) : null}
+      ${ended.slice(0, MOST).map((pause) => html`<${ActButton} key=${pause.id} small act=${endPauseAct(pause)} label=${`End the pause of ${covered(pause)}`} />`)}
       ${to ? html`<a href=${to}>${label}</a>` : null}
     </span>
+    ${lanes ? html`<details><summary>${counted(lanes.length, "lane")}: what holds each back</summary><${Table} caption="Lanes that are held back" columns=${LANES} rows=${lanes}
+      rowKey=${(/** @type {HeldLane} */ lane) => `${lane.account_id} ${lane.command}`} /></details>` : null}
   </div>`;
 }
 
@@ -150,8 +157,8 @@ function Budgets({ budgets }) {
 /** @type {Column<Node>[]} */
 const NODES = [
   { label: "Node", cell: (node) => html`${node.host} <span class="hint">process ${node.pid}</span>` },
-  { label: "State", cell: (node) => html`<${Badge} value=${node.live ? "live" : "gone"} />` },
-  { label: "Up", cell: (node) => html`<${Elapsed} since=${node.started_at} />` },
+  { label: "State", cell: (node) => html`<span><${Badge} value=${node.live ? "live" : "gone"} />${node.live ? null : html` <span class="hint"><${Time} at=${node.lease_expires_at} /></span>`}</span>` },
+  { label: "Up", cell: (node) => (node.live ? html`<${Elapsed} since=${node.started_at} />` : "–") },
   { label: "Crawlers", cell: (node) => count(node.crawlers), number: true },
   { label: "Jobs", cell: (node) => count(node.assignments), number: true },
   { label: "Connections", cell: (node) => count(node.connections), number: true },

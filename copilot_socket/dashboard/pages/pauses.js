@@ -7,7 +7,7 @@ import { count } from "../core/numbers.js";
 import { covered, coveredAt } from "../core/pauses.js";
 import { ActButton } from "../ui/acts.js";
 import { can, client } from "../ui/api.js";
-import { Badge, Empty, Loaded, PageHead, Section, Time } from "../ui/bits.js";
+import { Badge, Empty, Loaded, PageHead, Section, Since, Time, useNow } from "../ui/bits.js";
 import { NoBudgets, budgetColumns, budgetKey, setBudgetAct } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
 import { html } from "../ui/html.js";
@@ -88,8 +88,9 @@ function Hosts() {
 
 /** @param {{ host: Host }} props */
 function State({ host: { held_since, next_probe_at } }) {
+  const now = useNow();
   if (held_since === null) return html`<${Badge} value="available" kind="valid" />`;
-  return html`<span><${Badge} value="held" /> <span class="hint">since <${Time} at=${held_since} />, as it is unavailable; the next job to try it is sent <${Time} at=${next_probe_at} /></span></span>`;
+  return html`<span><${Badge} value="held" /> <span class="hint"><${Since} at=${held_since} />, as it is unavailable; the next job is sent to try it${next_probe_at !== null && Date.parse(next_probe_at) > now ? html` <${Time} at=${next_probe_at} />` : null}</span></span>`;
 }
 
 /** @param {string} origin @param {number | null} present @param {() => void} after @returns {Act} */

@@ -19,6 +19,7 @@ export function Expiry({ account }) {
   const { token_expires_at, has_refresh_token } = account;
   if (token_expires_at === null) return html`<span class="faint">not known</span>`;
   const due = account.credential_status === "valid" ? renewalDue(account, now) : null;
-  return html`<span><${Time} at=${token_expires_at} />${has_refresh_token ? html` <span class="hint">renewed by itself</span>`
+  const refused = account.credential_status === "expired" && Date.parse(token_expires_at) > now;
+  return html`<span><${Time} at=${token_expires_at} />${refused ? html` <span class="hint">but refused already</span>` : has_refresh_token ? html` <span class="hint">renewed by itself</span>`
     : due ? html` <${Badge} value=${due === "now" ? "renew it now" : "renew it soon"} kind=${due === "now" ? "expired" : "warning"} />` : null}</span>`;
 }

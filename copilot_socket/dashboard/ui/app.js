@@ -5,7 +5,7 @@ import { useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "
 import { ApiError } from "/client.js";
 import { Acting, forgetActs, tell } from "./acts.js";
 import { beginSession, can, codeOfLink, inWords, isLimited, session, signOut } from "./api.js";
-import { Empty, Problem } from "./bits.js";
+import { Empty, Problem, arrival } from "./bits.js";
 import { BulkDialog, forgetBulk } from "./bulk.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -69,6 +69,7 @@ function Shell({ pages }) {
     document.title = `${name ? `${page?.title} ${name}` : page?.title ?? "No such page"} · copilot-socket`;
     if (!first.current) {
       window.scrollTo(0, 0);
+      arrival.within = true;
       main.current?.querySelector("h1")?.focus();
       if (menu.current) menu.current.open = false;
     }

@@ -1,11 +1,11 @@
 // @ts-check
 /** The small parts that pages are made of. */
 
-import { useEffect, useState } from "/dashboard/vendor/hooks.js";
+import { useEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { jobsAt, pathOf } from "../core/addresses.js";
 import { STATES, share, subject } from "../core/jobs.js";
 import { count, percent } from "../core/numbers.js";
-import { absolute, duration, relative } from "../core/times.js";
+import { absolute, duration, relative, since, until } from "../core/times.js";
 import { inWords, now } from "./api.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
@@ -34,6 +34,24 @@ export function Time({ at, none = "–" }) {
   const forms = { relative: relative(date, now), local: absolute(date), utc: absolute(date, "UTC") };
   const title = style === "relative" ? `${forms.local} (${forms.utc})` : `${forms.relative} (${style === "utc" ? forms.local : forms.utc})`;
   return html`<time datetime=${date.toISOString()} title=${title}>${forms[style] ?? forms.relative}</time>`;
+}
+
+/** A time within a sentence, after what is so since then. @param {{ at: string | number }} props */
+export function Since({ at }) {
+  return html`<${Span} at=${at} words=${since} />`;
+}
+
+/** A time within a sentence, after what is so until then. @param {{ at: string | number }} props */
+export function Until({ at }) {
+  return html`<${Span} at=${at} words=${until} />`;
+}
+
+/** @param {{ at: string | number, words: typeof since }} props */
+function Span({ at, words }) {
+  const style = useStore(timeStyle);
+  const now = useNow();
+  const date = absolute(at, style === "utc" ? "UTC" : undefined);
+  return html`<time datetime=${new Date(at).toISOString()} title=${style === "relative" ? date : relative(at, now)}>${words(at, now, style === "relative" ? null : date)}</time>`;
 }
 
 const TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
@@ -170,7 +188,14 @@ export function Section({ title, aside, children }) {
   </section>`;
 }
 
+/** Whether the reader has come from another page: then its heading has the focus, also one that takes the place of a first one. */
+export const arrival = { within: false };
+
 /** The head of a page. @param {{ title: string, children?: Children }} props *children*: what can be done here. */
 export function PageHead({ title, children }) {
-  return html`<header class="page-head"><h1 tabindex="-1">${title}</h1>${children ? html`<div class="acts">${children}</div>` : null}</header>`;
+  const heading = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    if (arrival.within && document.activeElement === document.body) heading.current?.focus({ preventScroll: true });
+  }, []);
+  return html`<header class="page-head"><h1 tabindex="-1" ref=${heading}>${title}</h1>${children ? html`<div class="acts">${children}</div>` : null}</header>`;
 }

@@ -5,7 +5,7 @@ import { shortUrl } from "../core/accounts.js";
 import { count, counted } from "../core/numbers.js";
 import { ActButton } from "./acts.js";
 import { can, client } from "./api.js";
-import { Empty, Ref, Time } from "./bits.js";
+import { Empty, Ref, Time, Until } from "./bits.js";
 import { html } from "./html.js";
 
 /** @import { Budget, BudgetBody } from "../../web/types.d.ts" */
@@ -53,6 +53,12 @@ export function setBudgetAct(after, known = {}) {
   };
 }
 
+/** How many jobs a budget allows, and how long. @param {{ budget: Budget }} props */
+export function Allows({ budget }) {
+  const { jobs_allowed, until } = budget;
+  return html`<span>${allowed(budget)}${until && jobs_allowed !== null ? html` <${Until} at=${until} />` : null}</span>`;
+}
+
 /** @param {Budget} budget */
 function allowed({ jobs_allowed }) {
   if (jobs_allowed === 0) return "no job";
@@ -89,8 +95,8 @@ const COLUMNS = [
   { label: "Requests per job", cell: ({ requests_per_job }) => (requests_per_job === null ? "–" : count(Math.round(requests_per_job * 10) / 10)), number: true },
   {
     label: "Allows",
-    cell: (budget) => html`<span>${allowed(budget)}${budget.until && budget.jobs_allowed !== null ? html` until <${Time} at=${budget.until} />` : null}
-      ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests until <${Time} at=${budget.closed_until} /></span>` : null}</span>`,
+    cell: (budget) => html`<span><${Allows} budget=${budget} />
+      ${budget.closed_until ? html`<br /><span class="hint">GitLab refuses requests <${Until} at=${budget.closed_until} /></span>` : null}</span>`,
   },
   { label: "Reported", cell: ({ source, updated_at }) => html`<span><${Time} at=${updated_at} /> <span class="hint">${SOURCES[source]}</span></span>` },
 ];

@@ -5,7 +5,8 @@ import { useEffect, useState } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
 import { pathOf } from "../core/addresses.js";
 import { ACTIONS } from "../core/jobs.js";
-import { count, counted, total } from "../core/numbers.js";
+import { count, counted } from "../core/numbers.js";
+import { progressOf } from "../core/operations.js";
 import { AuditLink, auditRow, tell } from "./acts.js";
 import { can, client, inWords } from "./api.js";
 import { Badge, Problem } from "./bits.js";
@@ -76,7 +77,7 @@ function Ask({ bulk }) {
   };
   const jobs = preview && counted(preview.expected, "job", "jobs", preview.expected_exact);
   return html`<${Dialog} title=${`${label} ${bulk.words}`} onClose=${close}>
-    ${operation ? html`<${Running} began=${operation} />` : html`
+    ${operation ? html`<${Running} began=${operation} after=${bulk.after} />` : html`
       <p>This ${effect}.</p>
       ${preview ? html`<p>This changes <strong>${jobs}</strong>${preview.states ? html`: ${Object.entries(preview.states).filter(([, number]) => number > 0).map(([state, number]) => html`<${Badge} value=${state} /> ${count(number)} `)}` : "."}</p>`
         : !error && html`<p class="loading" role="status">Counting…</p>`}
@@ -90,9 +91,13 @@ function Ask({ bulk }) {
   <//>`;
 }
 
-/** An operation that has just begun. @param {{ began: BulkOperation }} props */
-export function Running({ began }) {
+/** An operation that has just begun. @param {{ began: BulkOperation, after?: () => void }} props *after*: shows the page anew, once it has ended. */
+export function Running({ began, after }) {
   const { operation, error } = useOperation(began.id, began);
+  const over = operation !== null && operation.status !== "running";
+  useEffect(() => {
+    if (over) after?.();
+  }, [over]);
   const [audit, setAudit] = useState(/** @type {AuditEntry | null} */ (null));
   useEffect(() => void auditRow("operation.start", began.id).then(setAudit), []);
   return html`<${OperationProgress} operation=${operation ?? began} />
@@ -142,12 +147,12 @@ const SKIPPED = {
 /** @param {{ operation: BulkOperation }} props */
 export function OperationProgress({ operation }) {
   const [error, setError] = useState(/** @type {unknown} */ (null));
-  const { status, expected, expected_exact, changed_total, skipped_total, changed, skipped } = operation;
-  const done = changed_total + skipped_total;
+  const { status, skipped_total, changed, skipped } = operation;
+  const { words, share } = progressOf(operation);
   const abort = () => void client.operations.abort(operation.id).catch(setError);
   return html`<div class="operation">
-    <p role="status"><${Badge} value=${status} /> ${count(changed_total)} changed of ${total(expected, expected_exact)}${skipped_total ? `, ${count(skipped_total)} left alone` : ""}</p>
-    <progress value=${status === "done" ? 1 : Math.min(done, expected)} max=${status === "done" ? 1 : Math.max(1, expected)} aria-label="Progress of the operation"></progress>
+    <p role="status"><${Badge} value=${status} /> ${words}${skipped_total ? `, ${count(skipped_total)} left alone` : ""}</p>
+    <progress value=${share} max="1" aria-label="Progress of the operation"></progress>
     ${operation.error ? html`<p class="failed">${operation.error}</p>` : null}
     <ul class="plain">
       ${Object.entries(changed).map(([state, number]) => html`<li>${count(number)} were <${Badge} value=${state} /></li>`)}

@@ -4,7 +4,7 @@
 import { useEffect, useRef } from "/dashboard/vendor/hooks.js";
 import uPlot from "/dashboard/vendor/uplot.js";
 import { compact } from "../core/numbers.js";
-import { absolute } from "../core/times.js";
+import { absolute, duration } from "../core/times.js";
 import { html } from "./html.js";
 import { theme } from "./settings.js";
 import { useStore } from "./store.js";
@@ -27,6 +27,9 @@ const TICKS = [
 /** Pixels. */
 const HEIGHT = 170;
 
+/** Steps of an axis of durations, in seconds: whole ones of the units that are read. */
+const DURATIONS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 432_000];
+
 /** @param {{ title: string, times: number[], series: Series[], format?: (value: number) => string }} props
  *   *times*: seconds since 1970. */
 export function Chart({ title, times, series, format = compact }) {
@@ -47,7 +50,7 @@ export function Chart({ title, times, series, format = compact }) {
         cursor: { y: false, points: { size: 6 } },
         legend: { live: true },
         scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
-        axes: [{ ...axis, values: TICKS }, { ...axis, size: 78, values: (/** @type {any} */ _, /** @type {number[]} */ marks) => marks.map((mark) => format(mark)) }],
+        axes: [{ ...axis, values: TICKS }, { ...axis, size: 78, ...(format === duration ? { incrs: DURATIONS } : {}), values: (/** @type {any} */ _, /** @type {number[]} */ marks) => marks.map((mark) => format(mark)) }],
         series: [
           { value: (/** @type {any} */ _, /** @type {number} */ at) => (at == null ? "–" : absolute(at * 1000)) },
           ...series.map(({ label, color: name }) => ({

@@ -5,7 +5,7 @@ import { useState } from "/dashboard/vendor/hooks.js";
 import { afterHeartbeat, failureRate, presence } from "../core/crawlers.js";
 import { count, percent } from "../core/numbers.js";
 import { duration } from "../core/times.js";
-import { Badge, Time } from "./bits.js";
+import { Badge, Since } from "./bits.js";
 import { html } from "./html.js";
 import { useStream } from "./live.js";
 
@@ -33,7 +33,7 @@ const PRESENCE = { connected: "live", silent: "silent", gone: "none" };
 export function Presence({ crawler }) {
   const present = presence(crawler);
   return html`<span><${Badge} value=${present} kind=${PRESENCE[present]} />
-    ${crawler.suspected_at ? html`<br /><${Badge} value="failing everything" kind="failed" /> <span class="hint">since <${Time} at=${crawler.suspected_at} /></span>` : null}</span>`;
+    ${crawler.suspected_at ? html`<br /><${Badge} value="failing everything" kind="failed" /> <span class="hint"><${Since} at=${crawler.suspected_at} /></span>` : null}</span>`;
 }
 
 /** What people have set; that one which has gone would serve is no good news. @param {{ crawler: Crawler }} props */

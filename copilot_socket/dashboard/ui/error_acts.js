@@ -31,7 +31,7 @@ export function errorActs(group, after) {
       effect: html`<p>This queues the <strong>${failedJobs(group)}</strong> that it failed last once more, with all their attempts; they go on from their cursors.
         If the error occurs once more, the group is listed as regressed.</p>`,
       run: () => client.errors.retry(fingerprint), done: "The jobs are being queued again", action: "error.retry", target: fingerprint, after,
-      show: (/** @type {BulkOperation} */ operation) => html`<${Running} began=${operation} />`,
+      show: (/** @type {BulkOperation} */ operation) => html`<${Running} began=${operation} after=${after} />`,
     });
   }
   acts.push(status === "ignored" ? {

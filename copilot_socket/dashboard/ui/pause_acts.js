@@ -44,7 +44,7 @@ export function pauseAct(after, known = {}) {
   };
 }
 
-/** End a pause. @param {Pause} pause @param {() => void} [after] @returns {Act} */
+/** End a pause. @param {Pick<Pause, "id" | "scope" | "target">} pause @param {() => void} [after] @returns {Act} */
 export function endPauseAct(pause, after) {
   return {
     verb: "End",

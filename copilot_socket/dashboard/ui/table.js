@@ -97,10 +97,15 @@ export function Table({ caption, columns, rows, rowKey, selection, name = rowKey
       ${rows.map((row, at) => html`<tr role="row" key=${keys[at]} data-at=${at} class=${chosen?.has(keys[at]) ? "chosen" : ""}>
         ${selection && html`<td role="cell" class="choice"><input type="checkbox" aria-label=${`Select ${name(row)}`} checked=${chosen?.has(keys[at])}
           onClick=${(/** @type {MouseEvent} */ event) => toggle(at, /** @type {HTMLInputElement} */ (event.target).checked, event.shiftKey)} /></td>`}
-        ${columns.map((column) => html`<td role="cell" data-label=${column.label} class=${[column.number ? "number" : "", column.kind ?? ""].join(" ")}>${column.cell(row)}</td>`)}
+        ${columns.map((column) => html`<td role="cell" data-label=${column.label} class=${[column.number ? "number" : "", column.kind ?? ""].join(" ")}>${whole(column.cell(row))}</td>`)}
       </tr>`)}
     </tbody>
   </table></div>`;
+}
+
+/** A cell, whose parts may be several, as one: on a narrow screen they stand together, opposite the column's name. @param {Children} cell */
+function whole(cell) {
+  return typeof cell === "object" && cell !== null ? html`<div>${cell}</div>` : cell;
 }
 
 /** @param {{ column: Column<any> }} props */

@@ -5,7 +5,7 @@ import { useEffect, useState } from "/dashboard/vendor/hooks.js";
 import { count, counted } from "../core/numbers.js";
 import { ActButton } from "./acts.js";
 import { client } from "./api.js";
-import { Badge, Copyable, Empty, Facts, Json, Loaded, Section, Time } from "./bits.js";
+import { Badge, Copyable, Empty, Facts, Json, Loaded, Section, Time, Until } from "./bits.js";
 import { useData } from "./data.js";
 import { html } from "./html.js";
 import { Table } from "./table.js";
@@ -42,7 +42,7 @@ function One({ webhook, after }) {
       ["Told of", events.map((event) => EVENTS[event]).join(", ")],
       ["For", description ?? undefined],
       ["Created", html`<${Time} at=${created_at} /> <span class="hint">by ${created_by}</span>`],
-      ["Former secret", former_secret_until ? html`valid until <${Time} at=${former_secret_until} />` : undefined],
+      ["Former secret", former_secret_until ? html`valid <${Until} at=${former_secret_until} />` : undefined],
       ["Id", html`<${Copyable} text=${id} label="Copy the id" />`],
     ]} />
     <details open=${open} onToggle=${(/** @type {any} */ event) => setOpen(event.target.open)}><summary>Deliveries</summary>

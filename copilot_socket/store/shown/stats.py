@@ -14,6 +14,7 @@ class QueueStats:
 
     ready: Annotated[int, doc("Those that are due.")]
     held_back: Annotated[int, doc("Due ones that restrictions, host holds or a credential keep back.")]
+    path_paused: Annotated[int, doc("Of these, those that a pause of their path keeps back.")]
     scheduled: Annotated[int, doc("Those that are due later.")]
     oldest_seconds: Annotated[float, doc("Since the first of the ready ones that are not unroutable fell due.")]
     unroutable: Annotated[int, doc("Ready ones whose command no connected crawler takes that may be given work.")]

@@ -22,14 +22,15 @@ SELECT coalesce(sum(jobs), 0)::bigint FROM (
 WHERE state IN ('queued', 'waiting_credential')
 
 -- name: overview_crawlers
--- Crawlers that are quarantined, silent, or fail everything.
+-- Crawlers that are quarantined, silent, or fail everything. The connections of a node that has gone are none.
 WITH troubled AS MATERIALIZED (
   SELECT c.crawler_id, CASE WHEN c.mode = 'quarantined' THEN 'quarantined' WHEN c.lease_expires_at <= now() THEN 'silent'
          ELSE 'failing' END AS kind, CASE WHEN c.lease_expires_at <= now() THEN c.lease_expires_at ELSE c.suspected_at END AS since
   FROM crawlers c
   WHERE c.mode = 'quarantined' OR (c.suspected_at IS NOT NULL AND c.lease_expires_at > now())
      OR (c.lease_expires_at <= now() AND EXISTS (
-           SELECT FROM socket_connections s WHERE s.crawler_key = c.key AND s.is_active))
+           SELECT FROM socket_connections s JOIN nodes n ON n.id = s.node_id AND n.lease_expires_at > now()
+           WHERE s.crawler_key = c.key AND s.is_active))
 )
 SELECT k.kind, (SELECT count(*) FROM troubled t WHERE t.kind = k.kind),
        (SELECT min(t.since) FROM troubled t WHERE t.kind = k.kind),
@@ -37,8 +38,8 @@ SELECT k.kind, (SELECT count(*) FROM troubled t WHERE t.kind = k.kind),
 FROM unnest('{quarantined,silent,failing}'::text[]) AS k (kind)
 
 -- name: overview_hosts
--- Hosts that are held back.
-SELECT origin, held_since, opens_at FROM hosts WHERE held_since IS NOT NULL ORDER BY held_since, origin LIMIT 1000
+-- Hosts that are held back, and when they are probed next; NULL: by the next job.
+SELECT origin, held_since, CASE WHEN opens_at > now() THEN opens_at END FROM hosts WHERE held_since IS NOT NULL ORDER BY held_since, origin LIMIT 1000
 
 -- name: overview_operations
 -- Bulk operations that have failed within a day: their number, the first time, and the latest ids.

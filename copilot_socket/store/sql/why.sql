@@ -6,7 +6,7 @@ SELECT j.id, j.status, j.command, j.full_path, j.account_id, t.gitlab_origin, j.
        greatest(extract(epoch FROM j.scheduled_at - now()), 0)::float8,
        CASE WHEN j.status = 'completed' THEN 'completed' ELSE j.cause::text END, j.finished_at, t.credential_status,
        t.credential_error, t.token_expires_at <= now() + interval '1 minute' AND (t.refresh_until > now() OR t.refresh_after > now()),
-       t.refresh_after, j.pause_id IS NOT NULL, h.held_since, CASE WHEN h.held_since IS NOT NULL THEN h.opens_at END
+       t.refresh_after, j.pause_id IS NOT NULL, h.held_since, CASE WHEN h.held_since IS NOT NULL AND h.opens_at > now() THEN h.opens_at END
 FROM jobs j JOIN accounts t ON t.id = j.account_id LEFT JOIN hosts h ON h.origin = t.gitlab_origin WHERE j.id = %(id)s
 
 -- name: why_holder
@@ -19,8 +19,9 @@ FROM job_assignments a LEFT JOIN crawlers c ON c.key = a.crawler_key
 WHERE a.web_app_job_id = %(id)s AND a.completed_at IS NULL
 
 -- name: why_pauses
--- All pauses in force.
+-- All pauses in force, the oldest first.
 SELECT id, scope, target, author, reason, created_at, ends_at FROM pauses WHERE coalesce(ends_at, 'infinity') > now()
+ORDER BY created_at, id
 
 -- name: why_caps
 -- Limits and budgets of the account and its host, with what runs.
@@ -86,7 +87,7 @@ GROUP BY account_id, command, state HAVING sum(jobs) > 0
 -- What why_job says of the accounts of jobs.
 SELECT t.id, t.gitlab_origin, t.credential_status, t.credential_error,
        t.token_expires_at <= now() + interval '1 minute' AND (t.refresh_until > now() OR t.refresh_after > now()),
-       t.refresh_after, h.held_since, CASE WHEN h.held_since IS NOT NULL THEN h.opens_at END
+       t.refresh_after, h.held_since, CASE WHEN h.held_since IS NOT NULL AND h.opens_at > now() THEN h.opens_at END
 FROM accounts t LEFT JOIN hosts h ON h.origin = t.gitlab_origin WHERE t.id = ANY (%(accounts)s)
 
 -- name: lane_caps

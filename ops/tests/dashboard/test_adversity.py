@@ -48,6 +48,35 @@ class Held:
 
 
 @in_chromium
+class ArrivalTests(DashboardTestCase):
+    """Pages that come slowly."""
+
+    @in_reactor(120)
+    async def test_focus(self) -> None:
+        """The heading has the focus when a page's module is there, and when what it is about is."""
+        node = await self.node()
+        [job] = self.add_jobs(prefix="acme/shop")
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/jobs")
+            module, read = Held(page, "GET", "/pages/job.js*"), Held(page, "GET", f"/api/v1/jobs/{job}")
+            page.get_by_role("link", name="issues of acme/shop1").click()
+            heading = page.get_by_role("heading", level=1)
+            module.wait()
+            shown(heading).to_be_focused()
+            module.let_go()
+            read.wait()
+            shown(heading).to_be_focused()
+            page.unroute(f"**/api/v1/jobs/{job}")  # it may be read again
+            read.let_go()
+            shown(heading).to_have_text("issues of acme/shop1")
+            shown(heading).to_be_focused()
+
+        await self.browse(node.port, work)
+
+
+@in_chromium
 class TypingTests(DashboardTestCase):
     """Conditions that are being typed."""
 
