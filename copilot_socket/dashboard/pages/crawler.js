@@ -21,7 +21,7 @@ import { Table } from "../ui/table.js";
 /** @param {{ id: string }} props */
 export function Crawler({ id }) {
   const read = useData(id, (options) => client.crawlers.get(id, {}, options), { on: ["connection"], every: EVERY });
-  const present = useHeartbeats(id);
+  const present = useHeartbeats();
   useStream({ types: "job", crawler: id }, (events) => {
     const jobs = events.flatMap(({ type, data }) => (type === "job" ? [data] : []));
     const progress = new Map(jobs.filter((event) => event.event === "job_progress").map((event) => [event.id, event]));

@@ -14,10 +14,10 @@ import { useStream } from "./live.js";
 /** Milliseconds after which crawlers are read again: what they hold and how that ends is told job by job. */
 export const EVERY = 15_000;
 
-/** Follow heartbeats; returns what makes a crawler one after its latest. @param {string} [id] Of one crawler. */
-export function useHeartbeats(id) {
+/** Follow heartbeats; returns what makes a crawler one after its latest. */
+export function useHeartbeats() {
   const [beats, setBeats] = useState(/** @type {Map<string, HeartbeatEvent>} */ (new Map()));
-  useStream({ types: "heartbeat", crawler: id }, (events) => {
+  useStream({ types: "heartbeat" }, (events) => {
     setBeats((before) => {
       const after = new Map(before);
       for (const { type, data } of events) if (type === "heartbeat") after.set(data.crawler_id, data);

@@ -52,7 +52,8 @@ function listen(listener, types) {
 
 /**
  * Call *handle* with the events of a stream while the page is seen. What was read before it is open may have changed by then, and
- * what happens while it is not is missing unless it is resumed: it begins with null then.
+ * what happens while it is not is missing unless it is resumed: it begins with null then. One with snapshots begins with these,
+ * which may come long after it is open.
  *
  * @param {Record<string, any>} query
  * @param {(event: Told) => void} handle
@@ -67,6 +68,7 @@ function follow(query, handle, onState = () => {}) {
   let timer;
   // Whether it waits before it is tried again.
   let resting = false;
+  const snapshots = query.types.split(",").includes("snapshot");
 
   const begin = () => {
     const { signal } = (open = new AbortController());
@@ -82,7 +84,7 @@ function follow(query, handle, onState = () => {}) {
       // While the database is away a stream opens, too, and tells nothing.
       if (state === "open") heard = false;
       if (state !== "lost") onState({ state: state === "open" ? "connecting" : state, error });
-      if (state === "lost" || (state === "open" && !resumable)) handle(null);
+      if (!snapshots && (state === "lost" || (state === "open" && !resumable))) handle(null);
     };
     void (async () => {
       try {
@@ -90,6 +92,7 @@ function follow(query, handle, onState = () => {}) {
           resumable ||= Boolean(event.id);
           if (!heard) onState({ state: "open", error: null });
           heard = true;
+          if (event.type === "snapshot") handle(null);
           handle(event);
         }
       } catch (error) {

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
+from copilot_socket.http.events import Scope
+from copilot_socket.http.snapshots import Snapshots
 from ops.tests.dashboard.browser import Chromium, DashboardTestCase, act, in_node, messages_of, shown
 from ops.tests.pages import in_chromium
 from tests.support.crawler import in_reactor, until
@@ -114,6 +118,41 @@ class OutageTests(DashboardTestCase):
             shown(_live(page)).to_have_text("Connecting…")
             in_node(self._open)
             shown(_live(page)).to_have_text("Live", timeout=AGAIN)
+
+        await self.browse(node.port, watch)
+
+    @in_reactor(120)
+    async def test_slow_snapshot(self) -> None:
+        """What changes before the snapshot of a stream, which has no event of it, is read again with that."""
+        snapshot: Deferred[None] = Deferred()
+        read = Snapshots._read
+
+        async def read_later(snapshots: Snapshots, scope: Scope) -> None:
+            await snapshot
+            await read(snapshots, scope)
+
+        self.patch(Snapshots, "_read", read_later)
+        node = await self.node()
+        pause = {"scope": "everything", "reason": "a release"}
+        status, added = await get_json(node.port, "/api/v1/pauses", "POST", pause)
+        self.assertEqual(status, 201)
+
+        async def end() -> None:
+            [(events,)] = self.query("SELECT count(*) FROM events")
+            status, _ = await get_json(node.port, f"/api/v1/pauses/{added['id']}", "DELETE")
+            self.assertEqual(status, 200)
+            more = "SELECT count(*) > %s FROM events"
+            await until(lambda: self.query(more, events) == self.query(_NUMBERED) == [(True,)], "it is numbered")
+            snapshot.callback(None)
+
+        def watch(chromium: Chromium) -> None:
+            page = chromium.visit()
+            with page.expect_response("**/api/v1/events?*"):
+                page.goto("/pauses")
+            shown(page.get_by_role("row").filter(has_text="a release")).to_be_visible()
+            page.wait_for_timeout(3_000)  # longer than a page waits before it reads again
+            in_node(end)
+            shown(page.get_by_text("Nothing is paused.")).to_be_visible()
 
         await self.browse(node.port, watch)
 
