@@ -2,6 +2,7 @@
 /** The small parts that pages are made of. */
 
 import { useEffect, useState } from "/dashboard/vendor/hooks.js";
+import { ApiError } from "/client.js";
 import { pathOf } from "../core/addresses.js";
 import { share, subject } from "../core/jobs.js";
 import { count, percent } from "../core/numbers.js";
@@ -9,6 +10,7 @@ import { absolute, duration, relative } from "../core/times.js";
 import { inWords, now } from "./api.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
+import { usePlace } from "./router.js";
 import { Setting, Store, useStore } from "./store.js";
 
 /** @import { TimeStyle } from "../core/times.js" */
@@ -107,7 +109,11 @@ export function Problem({ error, retry }) {
 /** What is read, and what to show before it is there or when that failed.
  * @param {{ read: import("./data.js").Read<any>, children: (data: any) => Children }} props */
 export function Loaded({ read, children }) {
-  return html`<${Problem} error=${read.error} retry=${read.reload} />
+  const { path } = usePlace();
+  // What the address asks for is refused however often it is asked for.
+  const refused = read.error instanceof ApiError && read.error.status === 422;
+  return html`<${Problem} error=${read.error} retry=${refused ? undefined : read.reload} />
+    ${refused ? html`<p><a href=${path}>Show the page without what its address asks for</a></p>` : null}
     ${read.data === undefined
       ? read.loading && html`<p class="loading" role="status">Loading…</p>`
       : html`<div aria-busy=${read.loading}>${children(read.data)}</div>`}`;
