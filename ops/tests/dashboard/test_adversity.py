@@ -210,9 +210,10 @@ class OddityTests(DashboardTestCase):
 
     @in_reactor(120)
     async def test_long_names(self) -> None:
-        """A long name without a space takes its column, and leaves the others in sight."""
+        """A long name without a space leaves the others in its row in sight, and so does one's own in the header."""
         node = await self.node()
         self.query("UPDATE accounts SET id = %s", LONG)
+        _, token = await get_json(node.port, "/api/v1/tokens", "POST", {"name": LONG[:100], "role": "read"})
 
         def work(chromium: Chromium) -> None:
             page = chromium.visit()
@@ -222,6 +223,13 @@ class OddityTests(DashboardTestCase):
                 "[...document.querySelectorAll('.table')].map((each) => each.scrollWidth - each.clientWidth)"
             )
             assert widths == [0], widths
+            page = chromium.visit(token["token"], viewport={"width": 320, "height": 600})
+            for state in ("Live", "Disconnected; trying again…"):
+                page.goto("/jobs")
+                shown(page.locator(".live")).to_have_text(state)
+                shown(page.locator("header.top summary")).to_contain_text("read")
+                assert page.evaluate("document.documentElement.scrollWidth") == 320
+                page.route("**/api/v1/events?*", lambda route: route.abort())
 
         await self.browse(node.port, work)
 
