@@ -1,7 +1,7 @@
 // @ts-check
 /** The small parts that pages are made of. */
 
-import { useEffect, useState } from "/dashboard/vendor/hooks.js";
+import { useEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
 import { ApiError } from "/client.js";
 import { pathOf } from "../core/addresses.js";
 import { share, subject } from "../core/jobs.js";
@@ -10,7 +10,7 @@ import { absolute, duration, relative } from "../core/times.js";
 import { inWords, now } from "./api.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
-import { usePlace } from "./router.js";
+import { hasMoved, usePlace } from "./router.js";
 import { Setting, Store, useStore } from "./store.js";
 
 /** @import { TimeStyle } from "../core/times.js" */
@@ -165,5 +165,10 @@ export function Section({ title, id, aside, children }) {
 
 /** The head of a page. @param {{ title: string, children?: Children }} props *children*: what can be done here. */
 export function PageHead({ title, children }) {
-  return html`<header class="page-head"><h1 tabindex="-1">${title}</h1>${children ? html`<div class="acts">${children}</div>` : null}</header>`;
+  const heading = useRef(/** @type {HTMLElement | null} */ (null));
+  // It may stand for one that was focused when the reader came here, and is gone since its page was read.
+  useEffect(() => {
+    if (hasMoved() && document.activeElement === document.body) heading.current?.focus({ preventScroll: true });
+  }, []);
+  return html`<header class="page-head"><h1 tabindex="-1" ref=${heading}>${title}</h1>${children ? html`<div class="acts">${children}</div>` : null}</header>`;
 }

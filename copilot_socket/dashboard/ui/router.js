@@ -20,6 +20,14 @@ export function loadAnew() {
 /** @type {Store<Place>} */
 const place = new Store({ path: "/", params: {}, query: new URLSearchParams() });
 
+/** Whether the reader has gone from one page to another since this one was loaded. */
+export function hasMoved() {
+  return place.value.path !== began;
+}
+
+/** The path at which the page was loaded, until the reader leaves it. @type {string | null} */
+let began = null;
+
 /** The pattern of the page at *path*; null if there is none. @param {string} path */
 export function patternOf(path) {
   return patterns.find((each) => match(each, path)) ?? null;
@@ -30,6 +38,7 @@ function look() {
   const pattern = patternOf(path);
   // Of a parameter that is given twice, the last one counts, for all who read it.
   const query = new URLSearchParams(Object.fromEntries(new URLSearchParams(search)));
+  if (path !== began) began = began === null ? path : "";
   place.set({ path, params: (pattern ? match(pattern, path) : null) ?? {}, query });
 }
 
