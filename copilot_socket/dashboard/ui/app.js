@@ -163,7 +163,7 @@ function Preferences() {
   const who = useStore(session);
   const times = useStore(timeStyle);
   const look = useStore(theme);
-  return html`<details class="preferences"><summary>${who?.name.replace(/^token:/, "") ?? "Signed out"} <span class="hint">${who?.role}</span> <${Icon} name="more" /></summary>
+  return html`<details class="preferences"><summary><span class="who">${who?.name.replace(/^token:/, "") ?? "Signed out"}</span> <span class="hint">${who?.role}</span> <${Icon} name="more" /></summary>
     <div class="panel">
       <label>Times <select onChange=${(/** @type {any} */ event) => timeStyle.set(event.target.value)}>
         ${[["relative", "3 min ago"], ["local", "in your zone"], ["utc", "in UTC"]].map(([value, text]) => html`<option value=${value} selected=${value === times}>${text}</option>`)}</select></label>

@@ -2,6 +2,7 @@
 /** The small parts that pages are made of. */
 
 import { useEffect, useRef, useState } from "/dashboard/vendor/hooks.js";
+import { ApiError } from "/client.js";
 import { jobsAt, pathOf } from "../core/addresses.js";
 import { STATES, share, subject } from "../core/jobs.js";
 import { count, percent } from "../core/numbers.js";
@@ -9,6 +10,7 @@ import { absolute, duration, relative, since, until } from "../core/times.js";
 import { inWords, now } from "./api.js";
 import { html } from "./html.js";
 import { Icon } from "./icons.js";
+import { usePlace } from "./router.js";
 import { timeStyle } from "./settings.js";
 import { Store, useStore } from "./store.js";
 
@@ -130,7 +132,11 @@ export function Problem({ error, retry }) {
 /** What is read, and what to show before it is there or when that failed.
  * @param {{ read: import("./data.js").Read<any>, children: (data: any) => Children }} props */
 export function Loaded({ read, children }) {
-  return html`<${Problem} error=${read.error} retry=${read.reload} />
+  const { path } = usePlace();
+  // What the address asks for is refused however often it is asked for.
+  const refused = read.error instanceof ApiError && read.error.status === 422;
+  return html`<${Problem} error=${read.error} retry=${refused ? undefined : read.reload} />
+    ${refused ? html`<p><a href=${path}>Show the page without what its address asks for</a></p>` : null}
     ${read.data === undefined
       ? read.loading && html`<p class="loading" role="status">Loading…</p>`
       : html`<div aria-busy=${read.loading}>${children(read.data)}</div>`}`;
@@ -194,6 +200,7 @@ export const arrival = { within: false };
 /** The head of a page. @param {{ title: string, children?: Children }} props *children*: what can be done here. */
 export function PageHead({ title, children }) {
   const heading = useRef(/** @type {HTMLElement | null} */ (null));
+  // It may stand for one that was focused when the reader came here, and is gone since its page was read.
   useEffect(() => {
     if (arrival.within && document.activeElement === document.body) heading.current?.focus({ preventScroll: true });
   }, []);

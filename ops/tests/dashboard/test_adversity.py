@@ -239,9 +239,10 @@ class OddityTests(DashboardTestCase):
 
     @in_reactor(120)
     async def test_long_names(self) -> None:
-        """A long name without a space takes its column, and leaves the others in sight."""
+        """A long name without a space leaves the others in its row in sight, and so does one's own in the header."""
         node = await self.node()
         self.query("UPDATE accounts SET id = %s", LONG)
+        _, token = await get_json(node.port, "/api/v1/tokens", "POST", {"name": LONG[:100], "role": "read"})
 
         def work(chromium: Chromium) -> None:
             page = chromium.visit()
@@ -251,6 +252,13 @@ class OddityTests(DashboardTestCase):
                 "[...document.querySelectorAll('.table')].map((each) => each.scrollWidth - each.clientWidth)"
             )
             assert widths == [0], widths
+            page = chromium.visit(token["token"], viewport={"width": 320, "height": 600})
+            for state in ("Live", "Disconnected; trying again…"):
+                page.goto("/jobs")
+                shown(page.locator(".live")).to_have_text(state)
+                shown(page.locator("header.top summary")).to_contain_text("read")
+                assert page.evaluate("document.documentElement.scrollWidth") == 320
+                page.route("**/api/v1/events?*", lambda route: route.abort())
 
         await self.browse(node.port, work)
 
@@ -269,6 +277,10 @@ class OddityTests(DashboardTestCase):
             shown(page.get_by_role("row").filter(has_text="acme/shop1")).to_be_visible()
             shown(page.get_by_role("checkbox", name="queued")).to_be_checked()
             shown(page.get_by_role("checkbox", name="failed")).not_to_be_checked()
+            page.goto("/jobs?order=full_path&cursor=nonsense")
+            shown(page.get_by_role("alert").first).to_contain_text("cursor")
+            page.get_by_role("link", name="without what its address asks for").click()
+            shown(page.get_by_role("row").filter(has_text="acme/shop1")).to_be_visible()
             page.goto("/jobs/none")
             shown(page.get_by_role("heading", level=1)).to_have_text("Job")
             shown(page.get_by_role("alert").first).to_contain_text("No such job")
