@@ -88,7 +88,8 @@ class LaneTests(SiteTestCase):
         self.query("DELETE FROM pauses")
         origin = "https://gitlab.example"
         self.query("INSERT INTO hosts (origin, held_since) VALUES (%s, '2026-01-05Z')", origin)
-        self.assertEqual(await self.held(), f"{origin} is held back as unavailable since 2026-01-05T00:00:00Z")
+        held = f"{origin} is held back as unavailable since 2026-01-05T00:00:00Z, and is probed by the next job"
+        self.assertEqual(await self.held(), held)
         self.query("UPDATE hosts SET held_since = NULL, max_running = 1")
         self.query("UPDATE accounts SET max_running = 1")
         self.assertIsNone(await self.held())

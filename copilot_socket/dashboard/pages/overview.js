@@ -10,7 +10,7 @@ import { STATES } from "../core/jobs.js";
 import { bytes, compact, count, counted } from "../core/numbers.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
-import { client, isLimited, now } from "../ui/api.js";
+import { can, client, isLimited, now } from "../ui/api.js";
 import { Badge, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { Allows } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
@@ -71,8 +71,9 @@ function Item({ item, overview }) {
   };
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">began <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? ", " : ""}${list || within ? html`<a href=${list ? pathOf(list, name) : within + encodeURIComponent(name)}>${name}</a>` : called(name)}`)}</span>` : null}
+      ${names.length && !lanes ? html`<br /><span class="names">${names.map((name, at) => html`${at ? (kind === "node_gone" ? "; " : ", ") : ""}${list || within ? html`<a href=${list ? pathOf(list, name) : within + encodeURIComponent(name)}>${name}</a>` : called(name)}`)}</span>` : null}
       ${hint ? html` <span class="hint">${hint}</span>` : null}
+      ${kind.startsWith("credential_") && !can("app") ? html` <span class="hint">Renewing takes the role app.</span>` : null}
     </span>
     <span class="acts">
       ${kind.startsWith("credential_") ? names.slice(0, 3).map((id) => html`<${ActButton} small act=${renewAct({ id, credential_status: "expired" }, () => {})} label=${`Renew ${id}`} />`) : null}
