@@ -276,7 +276,7 @@ def _paths(facts: Facts) -> list[Item]:
         return []
     first = facts.paths[0]
     held = f"{_count(facts.path_paused, 'queued job is', 'queued jobs are')} held back"
-    one = f"{held}: {first.path} is paused with all below it {_terms(first)}"
+    one = f"{held}: {first.path} with all below it is paused {_terms(first)}"
     text = one if len(facts.paths) == 1 else f"{held} by {len(facts.paths)} pauses of paths"
     names = [pause.path for pause in facts.paths[:NAMES]]
     return [Item("path_paused", "warning", text, facts.path_paused, first.since, names)]

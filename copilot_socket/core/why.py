@@ -247,7 +247,8 @@ def held_back(
     reasons = []
     for pause in pauses.all_covering(work):
         told = described[pause.id]
-        covered = f"{told.scope.replace('_', ' ')} {told.target or ''}".rstrip()
+        path = f"{told.target} with all below it"
+        covered = path if told.scope == Scope.PATH_PREFIX else f"{told.scope} {told.target or ''}".rstrip()
         why = f' ("{told.reason}")' if told.reason else ""
         until = f"until {shown_time(told.ends_at)}" if told.ends_at else "until somebody ends it"
         text = f"{covered} is paused by {told.author}{why} since {shown_time(told.created_at)} {until}"

@@ -127,7 +127,7 @@ class AttentionTests(SynchronousTestCase):
                 "path_paused",
                 "warning",
                 "2 queued jobs are held back:"
-                ' acme/a is paused with all below it by ann ("moves") until somebody ends it',
+                ' acme/a with all below it is paused by ann ("moves") until somebody ends it',
             ),
             (
                 Facts(paths=[PausedPath(name, "ann", None, AT, LATER) for name in ("acme/a", "b")], path_paused=1),

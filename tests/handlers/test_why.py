@@ -72,7 +72,7 @@ class WhyTests(NodeTestCase):
         self.assertEqual([reason["scope"] for reason in why["reasons"]],
                          [str(scope) for scope in (Scope.EVERYTHING, Scope.HOST, Scope.ACCOUNT, Scope.COMMAND,
                                                    Scope.PATH_PREFIX)])  # fmt: skip
-        self.assertIn('path prefix acme is paused by ann ("a reason") since', why["sentence"])
+        self.assertIn('acme with all below it is paused by ann ("a reason") since', why["sentence"])
         self.query("DELETE FROM pauses")
         self.query("INSERT INTO hosts (origin, held_since, opens_at, max_running) VALUES (%s, now(), now(), 1)", HOST)
         self.query("UPDATE accounts SET max_running = 1")

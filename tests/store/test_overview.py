@@ -1,5 +1,6 @@
 """What the overview reads: each kind of trouble, and how many rows that takes where there are many."""
 
+from datetime import UTC, datetime
 from typing import cast
 
 from twisted.internet import reactor
@@ -95,8 +96,9 @@ class FactsTests(OverviewTestCase):
         ):
             self.query(
                 "INSERT INTO crawlers (key, crawler_id, node_id, max_jobs, entity_types, plain, mode,"
-                " lease_expires_at, suspected_at) VALUES"
-                f" (%s, %s, 'n', 1, '{{issue}}', false, %s, now() + %s * interval '1 min', {suspected})"
+                " lease_expires_at, mode_at, suspected_at) VALUES"
+                f" (%s, %s, 'n', 1, '{{issue}}', false, %s, now() + %s * interval '1 min', '2026-01-05Z',"
+                f" {suspected})"
                 " RETURNING 1",
                 key,
                 key,
@@ -115,6 +117,7 @@ class FactsTests(OverviewTestCase):
         found = {name: getattr(facts, name).names for name in ("quarantined", "silent", "failing")}
         self.assertEqual(found, {"quarantined": ["kept"], "silent": ["mute"], "failing": ["bad"]})
         self.assertEqual((facts.silent.count, facts.silent.since is None), (1, False))
+        self.assertEqual(facts.quarantined.since, datetime(2026, 1, 5, tzinfo=UTC))
 
     async def test_operations(self) -> None:
         """Those that have failed within a day."""

@@ -8,7 +8,7 @@ import { covered } from "../core/pauses.js";
 import { accountActs, renewAct } from "../ui/account_acts.js";
 import { Expiry } from "../ui/account_bits.js";
 import { ActButton } from "../ui/acts.js";
-import { client, isLimited } from "../ui/api.js";
+import { can, client, isLimited } from "../ui/api.js";
 import { Badge, Copyable, Empty, Facts, JobCounts, Loaded, PageHead, Section, Sentence, Since, Time, Until, useNow } from "../ui/bits.js";
 import { NoBudgets, budgetColumns, budgetKey } from "../ui/budget_acts.js";
 import { useData } from "../ui/data.js";
@@ -84,7 +84,7 @@ function CredentialOf({ account, after }) {
   const now = useNow();
   const { has_refresh_token, credential_checked_at, credential_error, credential_status } = account;
   return html`<${Section} title="Credential" aside=${html`<${ActButton} act=${renewAct(account, after)} kind=${renewalDue(account, now) ? "strong" : ""} />`}>
-    ${credential_status === "expired" ? html`<p class="why" role="status">GitLab refuses the credential${credential_error ? `: ${credential_error}` : ""}. Jobs of the account wait until somebody renews it.</p>` : null}
+    ${credential_status === "expired" ? html`<p class="why" role="status">GitLab refuses the credential${credential_error ? `: ${credential_error}` : ""}. Jobs of the account wait until somebody renews it${can("app") ? "" : ", which takes the role app"}.</p>` : null}
     <${Facts} rows=${[
       ["State", html`<${Badge} value=${credential_status} />`],
       ["Access token expires", html`<${Expiry} account=${account} />`],

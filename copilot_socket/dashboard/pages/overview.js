@@ -10,7 +10,7 @@ import { bytes, compact, count, counted } from "../core/numbers.js";
 import { covered } from "../core/pauses.js";
 import { duration } from "../core/times.js";
 import { ActButton } from "../ui/acts.js";
-import { client, now } from "../ui/api.js";
+import { can, client, now } from "../ui/api.js";
 import { Badge, Elapsed, Empty, Facts, Loaded, PageHead, Problem, Ref, Section, Sentence, Time } from "../ui/bits.js";
 import { BUDGETS, NoBudgets, budgetKey } from "../ui/budget_acts.js";
 import { Chart } from "../ui/charts.js";
@@ -82,8 +82,9 @@ function Item({ item, overview }) {
   };
   return html`<div class="notice is-${severity === "urgent" ? "failed" : "warning"}">
     <span><strong><${Sentence} text=${text} /></strong>${since ? html` <span class="hint">began <${Time} at=${since} /></span>` : null}
-      ${names.length && !lanes ? html`<br /><span>${names.map((name, at) => html`${at ? ", " : ""}${named ? html`<a href=${named(name)}>${name}</a>` : called(name)}`)}</span>` : null}
+      ${names.length && !lanes ? html`<br /><span>${names.map((name, at) => html`${at ? (named ? ", " : "; ") : ""}${named ? html`<a href=${named(name)}>${name}</a>` : called(name)}`)}</span>` : null}
       ${hint ? html` <span class="hint">${hint}</span>` : null}
+      ${kind.startsWith("credential_") && !can("app") ? html` <span class="hint">Renewing takes the role app.</span>` : null}
     </span>
     <span class="acts">
       ${actOn ? names.slice(0, MOST).map((name) => {

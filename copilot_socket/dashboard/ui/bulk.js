@@ -141,7 +141,7 @@ export function useOperation(id, first = null) {
 /** @type {Record<string, string>} */
 const SKIPPED = {
   twin: "another job for the same is live", moved: "the account is at another GitLab now",
-  state: "were in another state by then", gone: "were deleted",
+  state: "in another state by then", gone: "deleted by then",
 };
 
 /** @param {{ operation: BulkOperation }} props */
@@ -155,7 +155,7 @@ export function OperationProgress({ operation }) {
     <progress value=${share} max="1" aria-label="Progress of the operation"></progress>
     ${operation.error ? html`<p class="failed">${operation.error}</p>` : null}
     <ul class="plain">
-      ${Object.entries(changed).map(([state, number]) => html`<li>${count(number)} were <${Badge} value=${state} /></li>`)}
+      ${Object.entries(changed).map(([state, number]) => html`<li>${count(number)} ${number === 1 ? "was" : "were"} <${Badge} value=${state} /></li>`)}
       ${Object.entries(skipped).map(([why, number]) => html`<li>${count(number)} left alone: ${SKIPPED[why] ?? why}</li>`)}
     </ul>
     ${status === "running" && can("operate") ? html`<button type="button" class="danger" onClick=${abort}>Abort</button> <span class="hint">What it has changed stays so.</span>` : null}

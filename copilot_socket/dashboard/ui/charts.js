@@ -28,7 +28,7 @@ const TICKS = [
 const HEIGHT = 170;
 
 /** Steps of an axis of durations, in seconds: whole ones of the units that are read. */
-const DURATIONS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 432_000];
+const DURATIONS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 172_800, 432_000];
 
 /** @param {{ title: string, times: number[], series: Series[], format?: (value: number) => string }} props
  *   *times*: seconds since 1970. */

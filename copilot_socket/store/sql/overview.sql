@@ -25,7 +25,8 @@ WHERE state IN ('queued', 'waiting_credential')
 -- Crawlers that are quarantined, silent, or fail everything. The connections of a node that has gone are none.
 WITH troubled AS MATERIALIZED (
   SELECT c.crawler_id, CASE WHEN c.mode = 'quarantined' THEN 'quarantined' WHEN c.lease_expires_at <= now() THEN 'silent'
-         ELSE 'failing' END AS kind, CASE WHEN c.lease_expires_at <= now() THEN c.lease_expires_at ELSE c.suspected_at END AS since
+         ELSE 'failing' END AS kind,
+         CASE WHEN c.mode = 'quarantined' THEN c.mode_at WHEN c.lease_expires_at <= now() THEN c.lease_expires_at ELSE c.suspected_at END AS since
   FROM crawlers c
   WHERE c.mode = 'quarantined' OR (c.suspected_at IS NOT NULL AND c.lease_expires_at > now())
      OR (c.lease_expires_at <= now() AND EXISTS (

@@ -40,7 +40,7 @@ class IncidentTests(DashboardTestCase):
             page = chromium.visit()
             page.goto("/")
             needs = page.get_by_role("region", name="Needs a person")
-            shown(needs).to_contain_text("1 queued job is held back: acme is paused with all below it by")
+            shown(needs).to_contain_text("1 queued job is held back: acme with all below it is paused by")
             shown(needs).to_contain_text("Legal asks us to wait")
             shown(act(needs, "End the pause of acme with all below it")).to_be_visible()
             needs.get_by_role("link", name="acme", exact=True).click()
