@@ -92,7 +92,7 @@ class IncidentTests(DashboardTestCase):
             status = dialog_of(page).get_by_role("status").first
             shown(status).to_have_text("done 10,500 changed", timeout=120_000)
             group = page.get_by_role("region", name="Group")
-            shown(group).to_contain_text("none that is still failed", timeout=5_000)
+            shown(group).to_contain_text("none that are still failed", timeout=5_000)
 
         await self.browse(node.port, retry)
 
