@@ -72,6 +72,8 @@ class Visitor:
     grant: Grant | None = None
     wrong: bool = False
     """Whether it carries a token that is none of ours."""
+    unread: bool = False
+    """Whether it carries a token or a session that may be one of ours: those of the database are not read yet."""
     by_cookie: bool = False
     """Whether it is known by a cookie, which browsers send with whatever a page asks for."""
     by_code: bool = False
@@ -121,7 +123,7 @@ class Gate:
         else:
             return Visitor(client)
         if grant is None:
-            return Visitor(client, wrong=token is not None)
+            return Visitor(client, wrong=token is not None, unread=not self._book.read)
         return Visitor(Actor(grant.name, client.address), grant, by_cookie=token is None)
 
     def at(self, visitor: Visitor, route: Route | None) -> Visitor:
@@ -169,15 +171,15 @@ class Gate:
         return self._refuse(head, visitor, route, "scope", problem)
 
     def _stranger(self, head: RequestHead, visitor: Visitor, route: Route | None) -> Problem:
+        if visitor.unread:
+            busy = "Tokens and sessions are not read from the database yet; try again later"
+            return Problem(503, busy, headers={"Retry-After": "1"})
         if not visitor.wrong:
             text = "Access token required: Authorization: Bearer <token>"
             problem = Problem(401, text, headers=_CHALLENGE)
             if route is not None and route.personal:
                 return problem  # who asks who one is attempts nothing: browsers do before somebody signs in
             return self._refuse(head, visitor, route, "no_token", problem)
-        if not self._book.read:
-            busy = "Tokens are not yet read from the database; try again later"
-            return Problem(503, busy, headers={"Retry-After": "1"})
         now, client = self._now(), visitor.actor.address or ""
         wait = self._wrong.wait(client, now)
         if wait:

@@ -11,7 +11,7 @@ from copilot_socket.core.access import Grant, KnownToken, Role, TokenBook, hash_
 from copilot_socket.core.actors import Actor
 from copilot_socket.core.rate import WRONG_TOKENS
 from copilot_socket.event_bus import Refused
-from copilot_socket.http.gate import FILES, Gate, RequestHead, host_name
+from copilot_socket.http.gate import COOKIE, FILES, Gate, RequestHead, host_name
 from copilot_socket.http.messages import Problem
 from copilot_socket.http.routes import Route
 from tests.http.harness import ACCOUNT, TOKEN, SiteTestCase
@@ -100,11 +100,16 @@ class TokenTests(SiteTestCase):
         self.assertEqual(refusals, [Refused("http", "no_token", "stranger", "127.0.0.1", "POST")])
 
     async def test_before_the_tokens_are_read(self) -> None:
-        """An unknown token may be a good one: try again later."""
+        """An unknown token or session may be a good one: try again later. Nobody is signed out by a restart."""
         self.access.book.read = False
-        answer = await self.get(STATS, headers={"Authorization": "Bearer other"})
-        self.assertEqual((answer.status, answer.header("Retry-After")), (503, "1"))
+        for sent in ({"Authorization": "Bearer other"}, {**STRANGER, "Cookie": f"{COOKIE}=other"}):
+            for path in (STATS, "/api/v1/session"):
+                answer = await self.get(path, headers=sent)
+                self.assertEqual((answer.status, answer.header("Retry-After")), (503, "1"), sent)
+        self.assertEqual([each for each in self.events if isinstance(each, Refused)], [])
         self.assertEqual((await self.get(STATS)).status, 200)
+        self.access.book.read = True
+        self.assertEqual((await self.get(STATS, headers=sent)).status, 401)
 
 
 class LongTokenTests(SiteTestCase):
