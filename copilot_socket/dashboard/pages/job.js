@@ -86,7 +86,7 @@ function CancelledBy({ job }) {
   });
   if (data?.row) return html`<p>Cancelled by ${data.row.actor}: <${AuditLink} audit=${data.row} /></p>`;
   if (!data?.operations.length) return null;
-  return html`<p>Cancelled with others by ${data.operations.map(({ id, created_by, ...each }, at) => html`${at ? ", or by " : ""}${created_by} (<a href=${pathOf("/operations", id)}>${jobsOf(each)}</a>)`)}</p>`;
+  return html`<p>Probably cancelled with others by ${data.operations.map(({ id, created_by, ...each }, at) => html`${at ? ", or by " : ""}${created_by} (<a href=${pathOf("/operations", id)}>${jobsOf(each)}</a>)`)}</p>`;
 }
 
 /** @param {JobDetail} job @returns {[string, any][]} */
