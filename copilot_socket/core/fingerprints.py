@@ -75,13 +75,18 @@ _REASONS = (
     "unprocessable|too many requests|(?:internal )?server error|client error|not implemented|bad gateway|"
     "service (?:temporarily )?unavailable|gateway time|moved permanently|found"
 )
-_SAID = r"(?: (?:of|is|was))?[ :=(\"']{1,4}[1-5]\d\d(?!\w|[.,]\d| [a-z]+s\b)"  # no "500 items"
+_GROUPS = r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4})"
+_IPV6 = (
+    r"(?<![\w:.])(?=[0-9a-f:]*[0-9a-f])"
+    rf"(?:{_GROUPS}{{7}}|(?:{_GROUPS}{{0,6}})?::(?:{_GROUPS}{{0,6}})?)(?!\w|:[\w:])"
+)
+_SAID = rf"(?: (?:of|is|was))?[ :=(\"']{{1,4}}(?!{_IPV6})[1-5]\d\d(?!\w|[.,]\d| [a-z]+s\b)"  # no "500 items"
 _STATUS = (
     # Behind a word that marks it; before its reason phrase; alone.
     rf"(?:https?(?:/\d(?:\.\d)?)?|status|code|answered|returned|responded|response|received|replied|got|error|with){_SAID}"
     rf"|(?<![\w.,-])[1-5]\d\d(?=[ :(-]{{1,3}}(?:[a-z]{{1,20}} ){{0,3}}?(?:{_REASONS}))"
-    r"|\A\W{0,8}[1-5]\d\d(?=\W{0,8}\Z|:| (?:for|from) )"
-    r"|(?<=[(\[])[45]\d\d(?=[)\]])|(?<=: )[45]\d\d(?=\W{0,8}\Z)"
+    rf"|\A\W{{0,8}}(?!{_IPV6})[1-5]\d\d(?=\W{{0,8}}\Z|:| (?:for|from) )"
+    rf"|(?<=[(\[])[45]\d\d(?=[)\]])|(?<=: )(?!{_IPV6})[45]\d\d(?=\W{{0,8}}\Z)"
 )
 _CODE = r"(?:errno|sqlstate|signal|exit(?: code| status)?)[ :=(\['\"]{1,3}-?\d{1,5}(?!\w)|ORA-\d{5}(?!\w)"
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
@@ -93,11 +98,6 @@ _TIME = (
     r"|(?<![\d:])\d\d?:\d\d:\d\d(?:[.,]\d{1,9})?(?![\d:])"
 )
 _IPV4 = r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)(?::\d{1,5})?"
-_GROUPS = r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4})"
-_IPV6 = (
-    r"(?<![\w:.])(?=[0-9a-f:]*[0-9a-f])"
-    rf"(?:{_GROUPS}{{7}}|(?:{_GROUPS}{{0,6}})?::(?:{_GROUPS}{{0,6}})?)(?!\w|:[\w:])"
-)
 _LABEL = r"[a-z0-9][a-z0-9_-]{0,62}"
 _DOMAINS = (
     # A word with dots is a host where it ends so; others are as likely members of objects.

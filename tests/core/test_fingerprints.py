@@ -15,6 +15,10 @@ TEXTS = (
     ("404 Project Not Found", "404 Project Not Found"),
     ("404", "404"),
     ("Error: 401", "Error: 401"),
+    # Addresses that begin like a status.
+    ("100::: no such thing", "<ip>: no such thing"),
+    ("Can't listen: 400::", "Can't listen: <ip>"),
+    ("talking with 500::1 has failed", "talking with <ip> has failed"),
     ("GitlabGetError: 404: 404 Project Not Found", "GitlabGetError: 404: 404 Project Not Found"),
     ("HTTPError: Response code 403 (Forbidden)", "HTTPError: Response code 403 (Forbidden)"),
     ("HTTP/1.1 503 Service Unavailable", "HTTP/1.1 503 Service Unavailable"),
