@@ -18,10 +18,10 @@ test("how far it is; an estimate that is exceeded is no more said", () => {
   const operation = (/** @type {number} */ changed_total, /** @type {boolean} */ expected_exact, /** @type {any} */ status = "running") =>
     progressOf({ status, expected: 10_001, expected_exact, changed_total, skipped_total: 0 });
   assert.deepEqual(operation(5_000.5, true).share, 0.5);
-  assert.equal(operation(7, true).words, "7 changed of 10,001");
-  assert.equal(operation(7, false).words, "7 changed of more than 10,000");
-  assert.deepEqual(operation(12_000, false), { words: "12,000 changed", share: undefined });
-  assert.deepEqual(operation(20_003, false, "done"), { words: "20,003 changed", share: 1 });
+  assert.equal(operation(7, true).of, "10,001");
+  assert.deepEqual(operation(7, false), { changed: "7", of: "more than 10,000", share: 7 / 10_001 });
+  assert.deepEqual(operation(12_000, false), { changed: "12,000", of: null, share: undefined });
+  assert.deepEqual(operation(20_003, false, "done"), { changed: "20,003", of: null, share: 1 });
 });
 
 test("which operations may have cancelled a job", () => {

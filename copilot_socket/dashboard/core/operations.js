@@ -18,12 +18,17 @@ export function actionOf({ action }) {
   return ACTIONS.find((each) => each.action === action)?.label ?? action;
 }
 
-/** How far it is: `5 changed of 7`. What was estimated is no more said once more than that are done. @param {Pick<BulkOperation, "status" | "expected" | "expected_exact" | "changed_total" | "skipped_total">} operation */
+/**
+ * How far it is: how many it has changed, `of` how many, in words, and the share that is done. An estimate is not told any more
+ * once it is exceeded: then `of` is null, and the share undefined until the end.
+ *
+ * @param {Pick<BulkOperation, "status" | "expected" | "expected_exact" | "changed_total" | "skipped_total">} operation
+ */
 export function progressOf({ status, expected, expected_exact, changed_total, skipped_total }) {
   const known = expected_exact || (status !== "done" && changed_total + skipped_total < expected);
   return {
-    words: known ? `${count(changed_total)} changed of ${total(expected, expected_exact)}` : `${count(changed_total)} changed`,
-    // Undefined: nobody knows.
+    changed: count(changed_total),
+    of: known ? total(expected, expected_exact) : null,
     share: status === "done" ? 1 : known ? Math.min(1, (changed_total + skipped_total) / Math.max(1, expected)) : undefined,
   };
 }

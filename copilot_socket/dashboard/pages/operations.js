@@ -20,12 +20,18 @@ const COLUMNS = [
   { label: "Operation", cell: (each) => html`<a href=${pathOf("/operations", each.id)}>${actionOf(each)}</a>`, kind: "short" },
   { label: "Jobs", cell: jobsOf },
   { label: "State", cell: ({ status, error }) => html`<span><${Badge} value=${status} />${error ? html` <span class="hint">${error}</span>` : null}</span>` },
-  { label: "Changed", cell: (each) => progressOf(each).words.replace(" changed", ""), number: true },
+  { label: "Changed", cell: (each) => html`<${Changed} operation=${each} />`, number: true },
   { label: "Left alone", cell: ({ skipped_total }) => count(skipped_total), number: true },
   { label: "By", cell: ({ created_by }) => created_by, kind: "long" },
   { label: "Started", cell: ({ created_at }) => html`<${Time} at=${created_at} />`, kind: "short" },
   { label: "Ended", cell: ({ finished_at }) => html`<${Time} at=${finished_at} />`, kind: "short" },
 ];
+
+/** @param {{ operation: BulkOperation }} props */
+function Changed({ operation }) {
+  const { changed, of } = progressOf(operation);
+  return of ? `${changed} of ${of}` : changed;
+}
 
 export function Operations() {
   const { query } = usePlace();

@@ -148,11 +148,11 @@ const SKIPPED = {
 export function OperationProgress({ operation }) {
   const [error, setError] = useState(/** @type {unknown} */ (null));
   const { status, skipped_total, changed, skipped } = operation;
-  const { words, share } = progressOf(operation);
+  const progress = progressOf(operation);
   const abort = () => void client.operations.abort(operation.id).catch(setError);
   return html`<div class="operation">
-    <p role="status"><${Badge} value=${status} /> ${words}${skipped_total ? `, ${count(skipped_total)} left alone` : ""}</p>
-    <progress value=${share} max="1" aria-label="Progress of the operation"></progress>
+    <p role="status"><${Badge} value=${status} /> ${progress.changed} changed${progress.of ? ` of ${progress.of}` : ""}${skipped_total ? `, ${count(skipped_total)} left alone` : ""}</p>
+    <progress value=${progress.share} max="1" aria-label="Progress of the operation"></progress>
     ${operation.error ? html`<p class="failed">${operation.error}</p>` : null}
     <ul class="plain">
       ${Object.entries(changed).map(([state, number]) => html`<li>${count(number)} ${number === 1 ? "was" : "were"} <${Badge} value=${state} /></li>`)}
