@@ -98,6 +98,7 @@ class Behaviour:
     async def test_cancelled(self) -> None:
         """Work on a cancelled job is interrupted, nothing more can be reported, and the next job comes."""
         path = await self.serve()
+        at_work: list[Any] = []
         problems: list[type] = []
 
         def scenario(job: Any) -> Steps:
@@ -105,6 +106,7 @@ class Behaviour:
                 yield job.complete()
             yield job.progress(1)
             try:
+                at_work.append(job)
                 yield STAY
             except BaseException:
                 try:
@@ -115,7 +117,7 @@ class Behaviour:
 
         job = self.add("g/p")
         self.crawl(path, scenario)
-        await becomes(self, job, "running")
+        await until(lambda: at_work)  # a job may be running before its first report has returned
         await self.cancel(job)
         await becomes(self, self.add("g/q"), "completed")
         self.assertEqual((problems, self.see(job).status), ([JobGone], "cancelled"))
