@@ -266,8 +266,10 @@ class OddRowsTests(NodeTestCase):
         jobs = (await crawler.expect("job_response"))["data"]["jobs"]
         refs = []
         for job in jobs:
-            crawler.progress(job["id"], 1, resumeState={"currentPage": 1})
-            refs.append(crawler.complete(job["id"]))
+            refs += [
+                crawler.progress(job["id"], 1, resumeState={"currentPage": 1}),
+                crawler.complete(job["id"]),
+            ]
         for ref in refs:
             self.assertEqual((await crawler.answer(ref))["type"], "ack")
         return bool(jobs)

@@ -126,7 +126,9 @@ class SecureServer:
                     client = self._context.wrap_socket(client, server_side=True)
                     self._open.append(client)
                 first = client.recv(8)
-            if first and not isinstance(client, ssl.SSLSocket):
+            if not first:
+                return
+            if not isinstance(client, ssl.SSLSocket):
                 self.plain += 1
             with self._connect() as server:
                 server.sendall(first)
@@ -143,8 +145,9 @@ class SecureServer:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Pass bytes on until *source* ends."""
+    """Pass bytes on until *source* ends or fails; then *target* ends, too."""
     with contextlib.suppress(OSError, ValueError):
         while piece := source.recv(65536):
             target.sendall(piece)
+    with contextlib.suppress(OSError, ValueError):
         target.shutdown(socket.SHUT_RDWR)
