@@ -180,7 +180,7 @@ class BulkOperations:
         if event is None:
             results |= dict.fromkeys(await delete_jobs(tx, meeting))
         else:
-            results |= await self._apply(tx, event, meeting)
+            results |= await self._apply(tx, taken, event, meeting)
         changed, skipped = Counter(taken.changed), Counter(taken.skipped)
         for job, state in jobs.items():
             why = results[job]
@@ -202,7 +202,9 @@ class BulkOperations:
         if not kept:
             raise OperationLost
 
-    async def _apply(self, tx: Transaction, event: Event, jobs: Sequence[str]) -> dict[str, str | None]:
+    async def _apply(
+        self, tx: Transaction, taken: _Taken, event: Event, jobs: Sequence[str]
+    ) -> dict[str, str | None]:
         """Apply *event* to the locked *jobs*.
 
         Why each of them was skipped; None: it was changed, or its crawler is asked to.
@@ -210,7 +212,7 @@ class BulkOperations:
         asked: set[str] = set()
         if event is Event.PAUSED:
             asked = {job for _, job, _ in await tx.query(sql("request_pause"), {"job": list(jobs)})}
-        requests = [TransitionRequest(job, event) for job in jobs if job not in asked]
+        requests = [TransitionRequest(job, event, operation=taken.id) for job in jobs if job not in asked]
         answers = await self._transitions.run_in(tx, requests)
         return dict.fromkeys(asked) | {
             request.job_id: _skipped(answer) for request, answer in zip(requests, answers, strict=True)

@@ -29,6 +29,8 @@ class TransitionRequest:
     """What its crawler reported, where that is the event."""
     delay: float = 0.0
     """Least number of seconds before the job is due, where it is queued again."""
+    operation: str | None = None
+    """The bulk operation that asks for it."""
 
     @property
     def why(self) -> str | None:

@@ -36,6 +36,7 @@ async def write(tx: Transaction, changes: Sequence[Change]) -> None:
             "cause": [answer.cause and str(answer.cause) for answer in answers],
             "trouble": [_encoded(answer.trouble) for answer in answers],
             "error": [change.error for change in changes],
+            "operation": [change.request.operation for change in changes],
         },
     )
     ended = [

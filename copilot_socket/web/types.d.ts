@@ -1089,6 +1089,8 @@ export interface Job {
   cause: Cause | null;
   /** The fingerprint of its last failure; null once it is completed or retried. */
   error: string | null;
+  /** The bulk operation that has cancelled it; null if it was cancelled alone, or is not. */
+  cancelled_with: string | null;
   /** Where the next attempt begins. */
   resume_state?: Record<string, any> | null;
   /** What crawlers have reported, merged. */
@@ -1171,6 +1173,8 @@ export interface JobDetail {
   cause: Cause | null;
   /** The fingerprint of its last failure; null once it is completed or retried. */
   error: string | null;
+  /** The bulk operation that has cancelled it; null if it was cancelled alone, or is not. */
+  cancelled_with: string | null;
   /** Where the next attempt begins. */
   resume_state: Record<string, any> | null;
   /** What crawlers have reported, merged. */

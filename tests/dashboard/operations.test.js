@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { actionOf, filterOf, jobsOf, mayHaveEnded, progressOf } from "../../copilot_socket/dashboard/core/operations.js";
+import { actionOf, filterOf, jobsOf, progressOf } from "../../copilot_socket/dashboard/core/operations.js";
 
 test("an operation in words", () => {
   assert.equal(actionOf({ action: "retry" }), "Retry");
@@ -22,14 +22,4 @@ test("how far it is; an estimate that is exceeded is no more said", () => {
   assert.deepEqual(operation(7, false), { changed: "7", of: "more than 10,000", share: 7 / 10_001 });
   assert.deepEqual(operation(12_000, false), { changed: "12,000", of: null, share: undefined });
   assert.deepEqual(operation(20_003, false, "done"), { changed: "20,003", of: null, share: 1 });
-});
-
-test("which operations may have cancelled a job", () => {
-  /** @type {any} */
-  const job = { status: "cancelled", finished_at: "2026-01-05T10:00:05Z", account_id: "me", command: "issues", full_path: "acme/shop" };
-  const may = (/** @type {any} */ changes, of = job) =>
-    mayHaveEnded({ action: "cancel", filter: null, created_at: "2026-01-05T10:00:00Z", finished_at: "2026-01-05T10:00:10Z", ...changes }, of);
-  for (const yes of [{}, { finished_at: null }, { filter: {} }, { filter: { path_prefix: "acme", command: ["issues", "jobs"] } }, { filter: { path_prefix: "acme/shop" } }]) assert.ok(may(yes), JSON.stringify(yes));
-  for (const no of [{ action: "pause" }, { created_at: "2026-01-05T10:00:06Z" }, { finished_at: "2026-01-05T10:00:04Z" }, { filter: { path_prefix: "acme/sh" } }, { filter: { account_id: "you" } }]) assert.ok(!may(no), JSON.stringify(no));
-  assert.ok(!may({}, { ...job, status: "failed" }));
 });

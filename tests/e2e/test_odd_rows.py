@@ -288,6 +288,7 @@ class OddRowsTests(NodeTestCase):
             "audit",
             "errors",
             "webhooks",
+            "operations",
         )
         lists = [f"/api/v1/{name}?limit=1000" for name in names]
         lists += [

@@ -122,6 +122,19 @@ class RepairTests(SynchronousTestCase):
             self.query(rows), [("tok", "r", "valid"), ("none", None, "expired"), ("fine", None, "valid")]
         )
 
+    def test_operations(self) -> None:
+        """Counts that are none are forgotten, and so are operations with numbers that no node reads; others stay."""
+        upgrade_to(self.url, "0029_dashboard")
+        counts = ('{"failed": 7}', '{"failed": 1.5}', '{"failed": "x"}', '{"failed": [7]}', '{"failed": -1}', "{}")
+        for number, changed in enumerate(counts):
+            self.insert("operations", action="retry", created_by=str(number), changed=changed, skipped='{"twin": 1}')
+        self.insert("operations", action="retry", created_by="7", filter='{"ids": [1e30]}')
+        migrate.upgrade(self.url, ACT)
+        self.assertEqual(
+            self.query("SELECT changed, skipped FROM operations ORDER BY created_by"),
+            [({"failed": 7} if number == 0 else {}, {"twin": 1}) for number in range(len(counts))],
+        )
+
     def test_nothing_to_repair(self) -> None:
         """The upgrade of ordinary rows gives no notice."""
         self.assertEqual(migrate.upgrade(self.url, ACT).notices, ())

@@ -88,6 +88,17 @@ class BulkTests(StoreTestCase):
         self.assertEqual(self.job(job, "status", "attempts", "releases", "ready"), ("queued", 0, 0, True))
         self.assertEqual(self.query("SELECT crawler_job_id, cause FROM job_tries"), [(assignment, "stuck")])
 
+    async def test_which_has_cancelled(self) -> None:
+        """A job that an operation has cancelled says so, until it is retried; one that was cancelled alone does not."""
+        alone, together = self.add_jobs("a", "b")
+        await self.transitions.apply([alone], Event.CANCELLED)
+        operation = await self.start(Action.CANCEL)
+        await self.finish(operation)
+        with_what = "SELECT cancelled_with FROM jobs ORDER BY full_path"
+        self.assertEqual(self.query(with_what), [(None,), (operation,)])
+        await self.finish(await self.start(Action.RETRY))
+        self.assertEqual((self.states([alone, together]), self.query(with_what)), (["queued"] * 2, [(None,)] * 2))
+
     async def test_walked_once(self) -> None:
         """Jobs that come to match later, newer ones or again, are not in the set."""
         jobs = self.add_jobs(*(f"g/{n}" for n in range(7)))

@@ -5,7 +5,7 @@ import { address, jobsAt, pathOf } from "../core/addresses.js";
 import { crawlerName } from "../core/crawlers.js";
 import { curl } from "../core/curl.js";
 import { afterEvent, isOver, subject } from "../core/jobs.js";
-import { jobsOf, mayHaveEnded } from "../core/operations.js";
+import { jobsOf } from "../core/operations.js";
 import { covered } from "../core/pauses.js";
 import { duration } from "../core/times.js";
 import { renewAct } from "../ui/account_acts.js";
@@ -80,13 +80,12 @@ function pausesOf(reasons) {
 
 /** Who has cancelled it: alone, or with others. @param {{ job: JobDetail }} props */
 function CancelledBy({ job }) {
-  const { data } = useData(`${job.id} ${job.finished_at}`, async (options) => {
-    const { audit: [row] } = await client.audit.list({ target: job.id, action: "job.cancel", outcome: "done", limit: 1 }, options);
-    return { row, operations: row ? [] : (await client.operations.list({ limit: 500 }, options)).operations.filter((each) => mayHaveEnded(each, job)) };
-  });
+  const { data } = useData(`${job.id} ${job.finished_at}`, async (options) => job.cancelled_with === null
+    ? { row: (await client.audit.list({ target: job.id, action: "job.cancel", outcome: "done", limit: 1 }, options)).audit[0] }
+    : { operation: await client.operations.get(job.cancelled_with, {}, options) });
   if (data?.row) return html`<p>Cancelled by ${data.row.actor}: <${AuditLink} audit=${data.row} /></p>`;
-  if (!data?.operations.length) return null;
-  return html`<p>Probably cancelled with others by ${data.operations.map(({ id, created_by, ...each }, at) => html`${at ? ", or by " : ""}${created_by} (<a href=${pathOf("/operations", id)}>${jobsOf(each)}</a>)`)}</p>`;
+  if (!data?.operation) return null;
+  return html`<p>Cancelled with others by ${data.operation.created_by}: <a href=${pathOf("/operations", data.operation.id)}>${jobsOf(data.operation)}</a></p>`;
 }
 
 /** @param {JobDetail} job @returns {[string, any][]} */

@@ -166,6 +166,7 @@ function Ask({ act }) {
   /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
+    if (underWay.has(act.title)) return;
     setState({ busy: true, error: null, shown: null });
     try {
       const result = await carryOut(act, given(fields, values));

@@ -51,6 +51,9 @@ class Job:
         doc(_WHY_IT_ENDED),
     ]
     error: Annotated[str | None, doc("The fingerprint of its last failure; null once it is completed or retried.")]
+    cancelled_with: Annotated[
+        str | None, doc("The bulk operation that has cancelled it; null if it was cancelled alone, or is not.")
+    ]
     resume_state: Annotated[dict[str, Any] | UnsetType | None, doc("Where the next attempt begins.")] = UNSET
     progress: Annotated[dict[str, Any] | UnsetType | None, doc("What crawlers have reported, merged.")] = UNSET
     children: Annotated[int | UnsetType, BESIDE, doc("On request: the jobs that it has spawned, up to 10,001.")] = (

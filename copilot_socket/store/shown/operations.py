@@ -23,7 +23,9 @@ class BulkOperation:
         doc("Which jobs; null where they were named."),
     ]
     ids: Annotated[
-        int | None, Column("jsonb_array_length(filter -> 'ids')"), doc("How many jobs, where these were named.")
+        int | None,
+        Column("CASE WHEN jsonb_typeof(filter -> 'ids') = 'array' THEN jsonb_array_length(filter -> 'ids') END"),
+        doc("How many jobs, where these were named."),
     ]
     status: Annotated[
         Literal["running", "done", "aborted", "failed"], doc("`failed`: it can't be carried out; see `error`.")

@@ -26,8 +26,8 @@ WHERE web_app_job_id = ANY (%(job)s) AND completed_at IS NULL
 WITH input AS (
   SELECT * FROM unnest(%(job)s::text[], %(status)s::text[], %(attempts)s::integer[], %(releases)s::integer[],
                        %(delay)s::float8[], %(outcome)s::text[], %(reason)s::text[], %(cause)s::text[],
-                       %(trouble)s::text[], %(error)s::text[])
-    AS t (job_id, status, attempts, releases, delay, outcome, reason, cause, trouble, error)
+                       %(trouble)s::text[], %(error)s::text[], %(operation)s::text[])
+    AS t (job_id, status, attempts, releases, delay, outcome, reason, cause, trouble, error, operation)
 ), job AS (
   UPDATE jobs j SET
     status = i.status, attempts = least(i.attempts, 1000000000), releases = least(i.releases, 1000000000),
@@ -38,6 +38,7 @@ WITH input AS (
                         ELSE now() + i.delay * interval '1 second' END,
     ready = i.delay <= 0 AND (j.status <> 'paused' OR j.scheduled_at <= now()) AND j.pause_id IS NULL,
     cause = i.cause, trouble = i.trouble::jsonb, error = i.error,
+    cancelled_with = CASE WHEN i.status = 'cancelled' THEN i.operation END,
     finished_at = CASE WHEN i.status IN ('completed', 'failed', 'cancelled') THEN now() END
   FROM input i WHERE j.id = i.job_id
 ), ended AS (

@@ -72,7 +72,7 @@ class IncidentTests(DashboardTestCase):
             why = page.get_by_role("region", name="Why")
             shown(why).to_contain_text("Cancelled by token:COPILOT_HTTP_TOKEN: Audit row")
             page.goto(f"/jobs/{together}")
-            shown(why).to_contain_text("Probably cancelled with others by token:COPILOT_HTTP_TOKEN (Below: acme)")
+            shown(why).to_contain_text("Cancelled with others by token:COPILOT_HTTP_TOKEN: Below: acme")
 
         await self.browse(node.port, ask)
 
