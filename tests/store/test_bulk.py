@@ -89,7 +89,7 @@ class BulkTests(StoreTestCase):
         self.assertEqual(self.query("SELECT crawler_job_id, cause FROM job_tries"), [(assignment, "stuck")])
 
     async def test_which_has_cancelled(self) -> None:
-        """A job that an operation has cancelled says so, until it is retried; one that was cancelled alone does not."""
+        """A job that an operation has cancelled says so, until it is retried; one cancelled alone does not."""
         alone, together = self.add_jobs("a", "b")
         await self.transitions.apply([alone], Event.CANCELLED)
         operation = await self.start(Action.CANCEL)
