@@ -127,6 +127,6 @@ async def becomes(bench: Any, job: str, status: str) -> Seen:
     return seen
 
 
-def in_time(test: Any, seconds: float = 20.0) -> Any:
+def in_time(test: Any, seconds: float = 60.0) -> Any:
     """Have trial run a coroutine test of a mixin."""
     return in_reactor(seconds)(test)

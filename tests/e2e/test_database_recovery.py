@@ -137,7 +137,7 @@ class DatabaseTests(RecoveryTestCase):
         self.patch(batches, "claim", lose)
         self.patch(batches, "write", wait)
         self.add_jobs(prefix="second/")
-        second = await crawler.job(patience=3)
+        second = await crawler.job()
         away[0] = False
         self.assertEqual([second["id"]], lost)
 
@@ -204,7 +204,7 @@ class DatabaseTests(RecoveryTestCase):
         await until(lambda: self.query(gone, backend) == [(0,)], "it is gone")
         for number in range(2):
             self.add_jobs(prefix=f"after{number}/")
-            await crawler.job(patience=2)
+            await crawler.job()
             crawler.say("job_request")
         self.assertNotEqual(await self._listener_of(node), backend)
 
@@ -228,7 +228,7 @@ class DatabaseTests(RecoveryTestCase):
         await crawler.expect("job_response")
         await self._end_listener(node)
         self.add_jobs()  # the reactor has not run since
-        await crawler.job(patience=3)
+        await crawler.job()
 
     @in_reactor()
     async def test_poll(self) -> None:

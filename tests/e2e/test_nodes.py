@@ -62,7 +62,7 @@ class SharingTests(NodeTestCase):
             crawler.say("job_request", limit=1)
             await crawler.expect("job_response")
             cursor.execute("ROLLBACK")
-        await crawler.job(patience=2)
+        await crawler.job()
 
     @in_reactor()
     async def test_reconnect_elsewhere_keeps_job(self) -> None:
@@ -150,7 +150,7 @@ class SharingTests(NodeTestCase):
         self.assertEqual((await crawler.expect("job_response"))["data"]["jobs"], [])
         status, _ = await get_json(a.port, f"/api/v1/jobs/{first}/cancel", "POST")
         self.assertEqual(status, 200)
-        self.assertEqual((await crawler.job(patience=2))["id"].partition(".")[0], second)
+        self.assertEqual((await crawler.job())["id"].partition(".")[0], second)
         late = await crawler.answer(crawler.complete(job["id"]))
         self.assertEqual(late["data"]["code"], "stale_assignment")
         self.assertEqual(self.status_of(first), "cancelled")

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 
 from copilot_socket import periodic
+from copilot_socket.handlers.dispatch import planner
 from copilot_socket.node import Node
 from copilot_socket.wire import factory as factory_module
 from copilot_socket.wire.peer import Peer
@@ -16,7 +17,6 @@ from tests.support.crawler import Message, TestCrawler, reactor, until
 from tests.support.postgres import DatabaseTestCase
 from tests.support.server import InProcessNode
 
-PATIENCE = 4.0
 QUIET: Mapping[str, str] = {
     "SOCKET_HEARTBEAT_INTERVAL": "20000",
     "SOCKET_HEARTBEAT_TIMEOUT": "60000",
@@ -27,6 +27,8 @@ QUIET: Mapping[str, str] = {
     "SOCKET_METRICS_INTERVAL": "60000",
 }
 """Times in ms, so long that no timer fires; a test shortens those that it needs."""
+ANSWERED = 5.0
+"""Seconds before a request is answered as empty for which there are jobs: a busy machine may claim them slowly."""
 ALIVE: Message = {"activeJobs": 0, "totalProcessed": 0, "systemStatus": "idle"}
 PROGRESS: Message = {"stage": "fetching", "entityType": "issue", "processed": 1}
 
@@ -72,7 +74,7 @@ class Crawler(TestCrawler):
 
     def next(self) -> "Deferred[Message]":
         """The next message, whatever it is."""
-        return self._next(lambda _: True, "anything", PATIENCE)
+        return self._next(lambda _: True, "anything")
 
     async def error(self) -> Message:
         """The data of the next message, which is an error; with its jobId."""
@@ -88,7 +90,7 @@ class Crawler(TestCrawler):
 
     async def answered(self) -> list[Message]:
         """The jobs of the next job_response, if any."""
-        jobs: list[Message] = (await self.expect("job_response", PATIENCE))["data"]["jobs"]
+        jobs: list[Message] = (await self.expect("job_response"))["data"]["jobs"]
         return jobs
 
     async def ask(self, **data: Any) -> list[Message]:
@@ -99,12 +101,12 @@ class Crawler(TestCrawler):
     async def fail(self, job: str, recoverable: bool = True, **data: Any) -> None:
         """Report a failure, and wait until it is stored."""
         self.say("job_failed", job, id="failed", error="no", isRecoverable=recoverable, **data)
-        await self.answer("failed", PATIENCE)
+        await self.answer("failed")
 
     async def sync(self) -> None:
         """Return once the server has handled all messages sent so far. Needs acks."""
         self.say("heartbeat", id="sync", **ALIVE)
-        await self.answer("sync", PATIENCE)
+        await self.answer("sync")
 
     async def leave(self) -> None:
         """Close the connection."""
@@ -116,10 +118,11 @@ class Crawler(TestCrawler):
 class NodeTestCase(DatabaseTestCase):
     """``await self.node(...)`` starts a node, ``await self.crawler(...)`` connects to the first one."""
 
-    timeout = 30
+    timeout = 60
 
     def setUp(self) -> None:
         super().setUp()
+        self.patch(planner, "PATIENCE", ANSWERED)
         self.nodes: list[Node] = []
         self.add_account()
 
@@ -164,7 +167,7 @@ class NodeTestCase(DatabaseTestCase):
         crawler = await self.connect(node)
         crawler.name = name
         crawler.say("hello", **{"crawlerId": name, "capabilities": ["ack"], **hello})
-        await crawler.expect("welcome", PATIENCE)
+        await crawler.expect("welcome")
         return crawler
 
     async def working(self, path: str = "g/p", name: str = "one", **hello: Any) -> tuple[Crawler, str]:
@@ -183,7 +186,7 @@ class NodeTestCase(DatabaseTestCase):
         """Insert a job that *crawler* is given; the assignment."""
         self.add_jobs(path, **columns)
         crawler.say("job_request")
-        return str((await crawler.job(PATIENCE))["id"])
+        return str((await crawler.job())["id"])
 
     async def past_a_grace(self, node: Any) -> None:
         """Wait until the grace that has just begun is over and its releases are done."""
@@ -221,7 +224,7 @@ class NodeTestCase(DatabaseTestCase):
 
     async def becomes(self, job: str, status: str) -> None:
         """Wait for the job's state."""
-        await until(lambda: self.status(job) == status, f"{job} is {status}", PATIENCE)
+        await until(lambda: self.status(job) == status, f"{job} is {status}")
 
     def tries(self, job: str) -> list[str]:
         """The outcomes of the job's attempts."""

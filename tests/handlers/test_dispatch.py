@@ -279,6 +279,7 @@ class RequestTests(NodeTestCase):
 
     async def test_jobs_that_are_locked(self) -> None:
         """An account whose jobs are locked does not block jobs of other accounts."""
+        self.patch(planner_module, "PATIENCE", 0.0)
         await self.node()
         self.add_account("other")
         crawler = await self.crawler(maxJobs=1)
@@ -324,6 +325,7 @@ class RequestTests(NodeTestCase):
 
     async def test_the_work_went_to_others(self) -> None:
         """A request for which there was work when it came is answered, also if others were faster."""
+        self.patch(planner_module, "PATIENCE", 1.5)
         await self.node()
         self.add_jobs("g/1", "g/2")
         waiting = []
@@ -336,6 +338,7 @@ class RequestTests(NodeTestCase):
 
     async def test_overdue(self) -> None:
         """A request is answered soon, whatever keeps it from being planned; it waits for jobs all the same."""
+        self.patch(planner_module, "PATIENCE", 0.0)
         node = await self.node()
         crawler = await self.crawler()
         node.dispatcher.planner.unknown_outcome.add("hello:one")

@@ -2,6 +2,7 @@
 
 from copilot_socket.core.crawler_modes import MOST_FAILED, Mode
 from copilot_socket.event_bus import CrawlerChanged
+from copilot_socket.handlers.dispatch import planner
 from copilot_socket.store.crawler_modes import CrawlerModes
 from tests.handlers.support import NodeTestCase
 from tests.support.acts import ACT
@@ -21,6 +22,7 @@ class ModeTests(NodeTestCase):
 
     async def test_no_more_work(self) -> None:
         """A drained crawler finishes what it has, and gets no more; a released one does again."""
+        self.patch(planner, "PATIENCE", 0.0)
         for mode in (Mode.DRAINING, Mode.QUARANTINED):
             if not self.nodes:
                 await self.node()
@@ -41,6 +43,7 @@ class ModeTests(NodeTestCase):
 
     async def test_it_stays(self) -> None:
         """The mode outlasts a reconnect, at another node, too."""
+        self.patch(planner, "PATIENCE", 0.0)
         await self.node()
         crawler = await self.crawler()
         await self.modes().set("one", Mode.DRAINING, ACT)

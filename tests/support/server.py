@@ -26,15 +26,15 @@ from copilot_socket.node import Node
 from tests.support.crawler import TestCrawler, Waited, reactor, until
 from tests.support.postgres import DatabaseTestCase, execute, server_url
 
-START_PATIENCE = 20.0
+START_PATIENCE = 40.0
 
 SHORT_TIMES: Mapping[str, str] = {
     "SOCKET_RECONNECT_GRACE": "500",
     "SOCKET_LEASE": "2000",
     "SOCKET_RETRY_DELAY": "50",
     "SOCKET_HEARTBEAT_INTERVAL": "1000",
-    "SOCKET_HEARTBEAT_TIMEOUT": "3000",
-    "SOCKET_CONNECTION_TIMEOUT": "3000",
+    "SOCKET_HEARTBEAT_TIMEOUT": "60000",
+    "SOCKET_CONNECTION_TIMEOUT": "60000",
     "SOCKET_SHUTDOWN_TIMEOUT": "4000",
     "SOCKET_METRICS_INTERVAL": "500",
     "SOCKET_LOG_LEVEL": "info",
