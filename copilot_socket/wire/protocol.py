@@ -39,8 +39,6 @@ _BAD = frozenset(
         ErrorCode.MESSAGE_TOO_LARGE,
     }
 )
-
-
 _LATER = (PendingReply, Deferred)
 Pending = tuple[Slot, Reference, float]
 """A pending reply's slot, the message's reference, and when the message was read (reactor seconds)."""
