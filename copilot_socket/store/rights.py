@@ -46,7 +46,6 @@ VIEWS = ("job_totals", "job_tries", "running_caps")
 SEQUENCES = ("event_seq", "job_order")
 FUNCTIONS = (
     "copilot_counted_state(text, boolean, text)",
-    "copilot_counts(jsonb)",
     "copilot_foreign_origin(text, text)",
     "copilot_forget_events(regclass, integer)",
     "copilot_origin(text)",
