@@ -4,7 +4,7 @@
  * shows its result with its row of the audit log. A failure leaves the page as it is.
  */
 
-import { useState } from "/dashboard/vendor/hooks.js";
+import { useRef, useState } from "/dashboard/vendor/hooks.js";
 import { fromInput } from "../core/times.js";
 import { address } from "../core/addresses.js";
 import { can, client, inWords, session } from "./api.js";
@@ -159,6 +159,7 @@ function Ask({ act }) {
   const { fields = [] } = act;
   const [values, setValues] = useState(() => Object.fromEntries(fields.map(({ name, value }) => [name, value ?? ""])));
   const [state, setState] = useState(/** @type {{ busy: boolean, error: unknown, shown: Children }} */ ({ busy: false, error: null, shown: null }));
+  const submitted = useRef(false);
   // Another one may be asked about by the time that this one has ended.
   const close = () => void (asked.value === act && asked.set(null));
   const leave = () => void ((state.busy && act.once) || close());
@@ -166,7 +167,8 @@ function Ask({ act }) {
   /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
-    if (underWay.has(act.title)) return;
+    if (submitted.current) return; // the button is not disabled yet
+    submitted.current = true;
     setState({ busy: true, error: null, shown: null });
     try {
       const result = await carryOut(act, given(fields, values));
@@ -174,6 +176,7 @@ function Ask({ act }) {
       if (shown) setState({ busy: false, error: null, shown });
       else close();
     } catch (error) {
+      submitted.current = false;
       setState({ busy: false, error, shown: null });
     }
   };

@@ -41,6 +41,11 @@ class Held:
         for route in self._routes:
             route.continue_()
 
+    def refuse(self) -> None:
+        """All of them, as the node might."""
+        for route in self._routes:
+            route.fulfill(status=422, content_type="application/problem+json", body='{"detail": "Not today"}')
+
     def abort(self) -> None:
         """None of them reaches the node."""
         for route in self._routes:
@@ -130,6 +135,28 @@ class ImpatienceTests(DashboardTestCase):
             assert held.count == 1
             act(page, "Resume issues of acme/shop1").click()  # it is over: others begin
             shown(messages_of(page)).to_contain_text("The job is queued again")
+
+        await self.browse(node.port, work)
+
+    @in_reactor(120)
+    async def test_submitted_twice(self) -> None:
+        """A form that is submitted twice before the page is drawn again is sent once; after a refusal, again."""
+        node = await self.node()
+
+        def work(chromium: Chromium) -> None:
+            page = chromium.visit()
+            page.goto("/tokens")
+            page.locator("main").get_by_role("button", name="Add a token").click()
+            dialog_of(page).get_by_label("Name").fill("grafana")
+            for end in ("refuse", "let_go"):
+                held = Held(page, "POST", "/api/v1/tokens")
+                dialog_of(page).locator("form").evaluate("form => { form.requestSubmit(); form.requestSubmit(); }")
+                held.wait()
+                shown(messages_of(page).locator(".notice.is-busy")).to_have_count(1)
+                assert held.count == 1
+                getattr(held, end)()
+                shown(messages_of(page).locator(".notice.is-busy")).to_have_count(0)
+            shown(dialog_of(page)).to_contain_text("It is shown this once")
 
         await self.browse(node.port, work)
 
