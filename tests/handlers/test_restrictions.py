@@ -354,8 +354,10 @@ class LimitTests(RestrictionTestCase):
                 crawler.say("job_completed", job, success=True, finalCounts={})
                 await self.becomes(job, "completed")
                 del held[job]
-        limited = "".join(path[0] for path in sent if not path.startswith("far"))
-        self.assertIn(limited, ("at" * 6, "ta" * 6))
+        limited = [path.partition("/")[0] for path in sent if not path.startswith("far")]
+        for length in range(len(limited) + 1):  # neither gets far ahead
+            served = limited[:length]
+            self.assertLessEqual(abs(served.count("acct") - served.count("two")), 2, limited)
 
     async def test_beside_failures(self) -> None:
         """Claims under limits are made, too, where each batch has something else to store."""
