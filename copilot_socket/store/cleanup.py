@@ -62,7 +62,7 @@ class Cleanup:
     async def _all_of(self, name: str, parameters: Mapping[str, float]) -> int:
         total = 0
         while True:
-            [(count,)] = await self._database.query(sql(name), {**parameters, "limit": BATCH})
+            [(count, *_)] = await self._database.query(sql(name), {**parameters, "limit": BATCH})
             total += int(count)
             if count < BATCH:
                 return total

@@ -45,6 +45,7 @@ TABLES = (
 VIEWS = ("job_totals", "job_tries", "running_caps")
 SEQUENCES = ("event_seq", "job_order")
 FUNCTIONS = (
+    "copilot_announce(text[])",
     "copilot_counted_state(text, boolean, text)",
     "copilot_foreign_origin(text, text)",
     "copilot_forget_events(regclass, integer)",
@@ -55,7 +56,7 @@ FUNCTIONS = (
     "copilot_ulid()",
     "copilot_ulid(bigint)",
 )
-"""The functions that defaults, domains and trigger conditions call with the rights of the role that writes a row."""
+"""The functions that statements, defaults, domains and conditions of triggers call with the rights of a node's role."""
 NEEDED: Mapping[str, list[str]] = {
     "tables": list(TABLES),
     "views": list(VIEWS),

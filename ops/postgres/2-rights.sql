@@ -21,9 +21,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA :"schema" TO copilo
 REVOKE INSERT, UPDATE, DELETE ON copilot_socket_version, job_totals, job_tries, running_caps FROM copilot_server;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO copilot_server;
 GRANT USAGE ON SEQUENCE job_order, event_seq TO copilot_server;
--- Empties a part of the live events, with the owner's rights.
-REVOKE EXECUTE ON FUNCTION copilot_forget_events(regclass, integer) FROM copilot_web;
-GRANT EXECUTE ON FUNCTION copilot_forget_events(regclass, integer) TO copilot_server;
+-- The first one empties a part of the live events, with the owner's rights.
+REVOKE EXECUTE ON FUNCTION copilot_forget_events(regclass, integer), copilot_announce(text[]) FROM copilot_web;
+GRANT EXECUTE ON FUNCTION copilot_forget_events(regclass, integer), copilot_announce(text[]) TO copilot_server;
 -- Called by defaults, domains and conditions of triggers, with the rights of whoever writes a row.
 GRANT EXECUTE ON FUNCTION copilot_counted_state(text, boolean, text), copilot_foreign_origin(text, text), copilot_origin(text),
                           copilot_server_url(text), copilot_storable(jsonb, integer), copilot_ulid(),

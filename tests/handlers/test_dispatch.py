@@ -401,6 +401,23 @@ class LaneTests(NodeTestCase):
         lanes = [tuple(lane) for payload in payloads for lane in json.loads(payload)]
         self.assertCountEqual(lanes, self.query("SELECT account_id, command FROM jobs WHERE ready"))
 
+    async def test_found_by_another_node(self) -> None:
+        """A job that another node finds due, or repairs, is sent at once where a crawler waits."""
+        self.patch(periodic, "LANES", 3600.0)
+        first, second = await self.node(), await self.node()
+        crawler = await self.crawler(node=first)
+        for path, spoilt, task in (
+            ("g/due", "scheduled_at = now()", "poll"),
+            ("g/held", "scheduled_at = now(), status = 'running'", "cleanup"),
+        ):
+            self.assertEqual(await crawler.ask(), [])
+            [job] = self.add_jobs(path, scheduled_at="2100-01-01")
+            self.query(f"UPDATE jobs SET {spoilt} WHERE id = %s", job)
+            await second.timers.run_once(task)
+            given = await crawler.job()
+            self.assertEqual(given["fullPath"], path)
+            crawler.complete(given["id"])
+
     async def test_whatever_is_announced(self) -> None:
         """A notification that names no lanes makes the node read all of them."""
         self.patch(periodic, "LANES", 3600.0)

@@ -13,9 +13,9 @@ WITH ended AS (
   UPDATE jobs j SET status = 'queued', ready = j.scheduled_at <= now() AND j.pause_id IS NULL, updated_at = now()
   WHERE j.status IN ('assigned', 'running')
     AND NOT EXISTS (SELECT FROM job_assignments a WHERE a.web_app_job_id = j.id AND a.completed_at IS NULL)
-  RETURNING j.id
+  RETURNING CASE WHEN j.ready THEN json_build_array(j.account_id, j.command)::text END AS lane
 )
-SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM queued)
+SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM queued), copilot_announce((SELECT array_agg(lane) FROM queued))
 
 -- name: age_ago
 -- The time at which rows that are "age" seconds old now were last changed.

@@ -30,14 +30,17 @@ JOIN accounts t ON t.id = l.account_id ORDER BY l.account_id, l.command
 SELECT id FROM accounts WHERE credential_status <> 'valid'
 
 -- name: promote_due
--- Makes due jobs claimable; returns their lanes.
+-- Makes due jobs claimable; returns their lanes, of which all nodes are notified.
 WITH due AS (
   SELECT id FROM jobs WHERE status = 'queued' AND NOT ready AND pause_id IS NULL AND scheduled_at <= now()
   ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), promoted AS (
   UPDATE jobs j SET ready = true FROM due WHERE j.id = due.id RETURNING j.account_id, j.command
+), lanes AS (
+  SELECT DISTINCT account_id, command FROM promoted
 )
-SELECT DISTINCT account_id, command FROM promoted
+SELECT account_id, command, announced FROM lanes,
+  (SELECT copilot_announce(array_agg(json_build_array(account_id, command)::text)) AS announced FROM lanes) AS all_of_them
 
 -- name: next_due
 -- Seconds until the next job falls due.

@@ -79,7 +79,7 @@ WHERE j.id = i.job AND j.pause_id IS NULL AND j.status NOT IN ('completed', 'fai
 
 -- name: pause_unmark
 -- Up to "limit" jobs whose pause has ended: another one that covers them takes its place, or they are let go, and nodes
--- are notified of their lanes in the form of copilot_announce_jobs(). Returns how many jobs these were.
+-- are notified of their lanes. Returns how many jobs these were.
 WITH RECURSIVE mark AS (
   SELECT min(pause_id) AS id FROM jobs WHERE pause_id IS NOT NULL
   UNION ALL
@@ -98,12 +98,7 @@ WITH RECURSIVE mark AS (
   FROM other o WHERE j.id = o.id
   RETURNING CASE WHEN j.ready AND j.status = 'queued' THEN json_build_array(j.account_id, j.command)::text END AS lane
 )
-SELECT (SELECT count(*) FROM unmarked),
-       (SELECT count(pg_notify('copilot_jobs', payload)) FROM (
-          SELECT '[' || string_agg(lane, ',') || ']' AS payload FROM (
-            SELECT lane, sum(octet_length(lane) + 1) OVER (ORDER BY lane) / 4000 AS part
-            FROM (SELECT DISTINCT lane FROM unmarked WHERE lane IS NOT NULL) AS lanes) AS parts
-          GROUP BY part) AS payloads)
+SELECT (SELECT count(*) FROM unmarked), copilot_announce((SELECT array_agg(lane) FROM unmarked))
 
 -- name: limit_host
 -- Sets or removes the limit of a host that some account is at; returns the former one.

@@ -51,13 +51,8 @@ WITH input AS (
   FROM input i
   WHERE a.web_app_job_id = i.job_id AND (a.completed_at IS NULL OR i.outcome IS NULL)
 )
--- In the form of copilot_announce_jobs().
-SELECT pg_notify('copilot_jobs', '[' || string_agg(lane, ',') || ']')
-FROM (
-  SELECT lane, sum(octet_length(lane) + 1) OVER (ORDER BY lane) / 4000 AS part
-  FROM (SELECT DISTINCT json_build_array(j.account_id, j.command)::text AS lane
-        FROM input i JOIN jobs j ON j.id = i.job_id WHERE i.status = 'queued' AND i.delay <= 0) AS lanes) AS parts
-GROUP BY part
+SELECT copilot_announce(array_agg(json_build_array(j.account_id, j.command)::text))
+FROM input i JOIN jobs j ON j.id = i.job_id WHERE i.status = 'queued' AND i.delay <= 0
 
 -- name: request_pause
 -- Of jobs whose crawlers take commands and hold them: they are asked to give these back. Returns a row for each: whether

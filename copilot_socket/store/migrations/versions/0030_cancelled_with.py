@@ -1,4 +1,4 @@
-"""Which bulk operation has cancelled a job; and counts of operations that are numbers."""
+"""Which bulk operation has cancelled a job, bounds of operations, and one way to notify nodes of lanes."""
 
 from copilot_socket.store.migrations import run_sql_beside
 
