@@ -24,7 +24,7 @@ TOKEN = "t0ken-t0ken-t0ken-t0ken"
 class ProbeTests(NodeTestCase):
     """It disturbs nothing, and leaves nothing but a row of its crawler."""
 
-    timeout = 60
+    timeout = 180
 
     async def probed(self, *words: str, **environ: str) -> tuple[Program, Any]:
         """Start the probe of a new node."""

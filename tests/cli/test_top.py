@@ -247,7 +247,7 @@ class ViewTests(SynchronousTestCase):
 class TerminalTests(EventsTestCase):
     """In a terminal of its own."""
 
-    timeout = 60
+    timeout = 180
 
     def play(self, *steps: tuple[str, str | int]) -> tuple[int, str, bool]:
         """For each step wait for its text, then type or signal. Status, output, and whether all is as before."""

@@ -29,7 +29,7 @@ class ClockTests(RecoveryTestCase):
         node.wrapper = [sys.executable, "-c", SET_BY, str(clock)]
         return await node.start(), clock
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_set_back_and_forward(self) -> None:
         """A crawler that goes on sending heartbeats keeps its job, and jobs that fall due are handed out."""
         node, clock = await self._node_to_set()

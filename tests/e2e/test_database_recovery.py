@@ -75,7 +75,7 @@ class DatabaseTests(RecoveryTestCase):
         self.assert_nothing_acknowledged_is_lost(load)
         for holder, job in held.items():
             await load.finish(holder, job)
-        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed", 15)
+        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed")
         load.stop()
         self.assert_nothing_acknowledged_is_lost(load)
         self.assert_done_once(jobs)

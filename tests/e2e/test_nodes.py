@@ -39,7 +39,7 @@ class SharingTests(NodeTestCase):
         load = Load(await self._crawlers(a, b))
         jobs = self.add_jobs(200)
         load.start()
-        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed", 20)
+        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed")
         load.stop()
         given = [job.partition(".")[0] for crawler in load.crawlers for job in crawler.jobs()]
         self.assertEqual(sorted(given), sorted(jobs))

@@ -36,7 +36,7 @@ class NodeTests(RecoveryTestCase):
         await server.start()
         for crawler in load.crawlers[:4]:  # the others never come back
             await self._come_back(server, load, crawler.name, held.get(crawler.name, []))
-        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed", 20)
+        await until(lambda: self.count("completed") == len(jobs), "all jobs are completed")
         load.stop()
         lost = [name for crawler in load.crawlers[4:8] for name in held.get(crawler.name, [])]
         self.assertEqual(self.assert_released_in_time(GRACE), sorted(lost))

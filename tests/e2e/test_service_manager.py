@@ -116,7 +116,7 @@ class ActivationTests(NodeTestCase):
         self.addCleanup(crawler.hang_up)
         crawler.heartbeat()
         named = f"pid {os.getpid()} (uid {os.getuid()})"
-        await until(lambda: (named,) in self.query("SELECT crawler_id FROM crawlers"), "it is known", 5)
+        await until(lambda: (named,) in self.query("SELECT crawler_id FROM crawlers"), "it is known")
         [(key,)] = self.query("SELECT key FROM crawlers WHERE crawler_id = %s", named)
         self.assertRegex(str(key), rf"^pid:.*:{os.getpid()}:\d+:{os.getuid()}$")
         await server.stop()

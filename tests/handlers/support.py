@@ -118,7 +118,7 @@ class Crawler(TestCrawler):
 class NodeTestCase(DatabaseTestCase):
     """``await self.node(...)`` starts a node, ``await self.crawler(...)`` connects to the first one."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         super().setUp()

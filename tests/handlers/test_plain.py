@@ -7,7 +7,7 @@ from twisted.internet.protocol import ProcessProtocol
 
 from copilot_socket.handlers import messages
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
-from tests.support.crawler import Message, reactor, until
+from tests.support.crawler import PATIENCE, Message, reactor, until
 
 ATTENTIVE = {"SOCKET_HEARTBEAT_TIMEOUT": 1500, "SOCKET_HEARTBEAT_INTERVAL": 500}
 """The check for silent crawlers runs every 50 ms."""
@@ -284,7 +284,7 @@ class IdentityTests(PlainTestCase):
         process = reactor.spawnProcess(
             another, sys.executable, [sys.executable, "-c", ANOTHER_PROCESS, node.config.socket_path], env={}
         )
-        self.assertIn('"fullPath":"g/2"', await another.answer.addTimeout(10, reactor))
+        self.assertIn('"fullPath":"g/2"', await another.answer.addTimeout(PATIENCE, reactor))
         keys = [key for (key,) in self.query("SELECT key FROM crawlers")]
         self.assertEqual(len(keys), 2)
         self.assertEqual(sum(f":{process.pid}:" in key for key in keys), 1)
@@ -300,7 +300,7 @@ class IdentityTests(PlainTestCase):
         process = reactor.spawnProcess(
             another, sys.executable, [sys.executable, "-c", ANOTHER_PROCESS, node.config.socket_path], env={}
         )
-        await another.answer.addTimeout(10, reactor)
+        await another.answer.addTimeout(PATIENCE, reactor)
         crawler = await self.plain()
         self.assertEqual(await crawler.ask(), [])
         process.signalProcess("KILL")

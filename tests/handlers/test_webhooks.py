@@ -33,7 +33,7 @@ NOW = 1767607200.0
 class SenderTestCase(StoreTestCase):
     """A node whose rounds the test runs, and a receiver."""
 
-    timeout = 30
+    timeout = 180
 
     async def setUp(self) -> None:  # type: ignore[override]
         """Begin."""
