@@ -9,6 +9,7 @@ from copilot_socket.handlers import messages
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
 from tests.support.crawler import PATIENCE, Message, reactor, until
 
+PLAIN_PATIENCE = messages.PLAIN_PATIENCE
 ATTENTIVE = {"SOCKET_HEARTBEAT_TIMEOUT": 1500, "SOCKET_HEARTBEAT_INTERVAL": 500}
 """The check for silent crawlers runs every 50 ms."""
 
@@ -95,8 +96,8 @@ class ConnectionTests(PlainTestCase):
         """A connection without a valid message is closed at the connection time-out, not before."""
         self.each_its_own_process()
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=200, **ATTENTIVE)
-        mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
         begun = node.reading_clock.now
+        mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
         live.say("heartbeat", **ALIVE)
         babbler.raw(b"{]\n")
         await mute.closed
@@ -110,7 +111,7 @@ class ConnectionTests(PlainTestCase):
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=300, **ATTENTIVE)
         first, begun = await self.plain(), node.reading_clock.now
         await until(lambda: node.reading_clock.now > begun + 0.2)
-        second, begun = await self.plain(), node.reading_clock.now
+        begun, second = node.reading_clock.now, await self.plain()
         await first.closed
         self.assertTrue(second.open)
         await second.closed
@@ -196,7 +197,7 @@ class DoubtTests(PlainTestCase):
 
     async def test_three_seconds(self) -> None:
         """PLAIN_PATIENCE is three seconds: an earlier request releases nothing."""
-        self.assertEqual(messages.PLAIN_PATIENCE, 3.0)
+        self.assertEqual(PLAIN_PATIENCE, 3.0)
         await self.node()
         crawler, job = await self.assigned()
         for _ in range(3):
