@@ -191,11 +191,16 @@ class ComeBackTests(NodeTestCase):
 class AttentiveTestCase(NodeTestCase):
     """A node with the time-out of :data:`SOON`."""
 
-    async def attentive(self, **settings: object) -> tuple[Node, Crawler, str]:
-        """A node, and a crawler that was given a job, and that may fall silent only from now on."""
+    async def attentive(self, *, other: bool = False, **settings: object) -> tuple[Node, Crawler, str]:
+        """A node, and a crawler that was given a job, and that may fall silent only from now on.
+
+        With *other* it has another connection, ``self.other``.
+        """
         node = await self.node(**SOON, **settings)
         time_out, node.presence._heartbeat_timeout = node.presence._heartbeat_timeout, 60.0
         crawler, job = await self.working()
+        if other:
+            self.other = await self.crawler()
         await crawler.sync()
         node.presence._heartbeat_timeout = time_out
         return node, crawler, job
@@ -216,8 +221,8 @@ class SilenceTests(AttentiveTestCase):
 
     async def test_any_message_is_a_sign_of_life(self) -> None:
         """Heartbeats, requests and reports are signs of life, over any connection of the crawler."""
-        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=50)
-        other = await self.crawler()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=50, other=True)
+        other = self.other
         sayings: list[tuple[Crawler, str, dict[str, Any]]] = [
             (crawler, "heartbeat", ALIVE),
             (other, "job_progress", {"job": job, **PROGRESS}),
