@@ -313,6 +313,7 @@ class ReceiverTests(SenderTestCase):
 
     async def test_not_there(self) -> None:
         """Nobody listens, or the URL of another program's row leads nowhere."""
+        self.patch(sending, "TIME_LIMIT", 0.3)
         made = await self.webhook(url="http://127.0.0.1:1/")
         await self.happens(HELD)
         for url in ("http://127.0.0.1:1/", "https://[::1", "http://x:99999/", f"https{self.receiver.url[4:]}"):
