@@ -50,7 +50,7 @@ class ActivationTests(NodeTestCase):
 
     def activated(self) -> ServerProcess:
         """A node, not yet started, that will inherit the socket for its crawlers."""
-        server = self.process()
+        server = self.process(SOCKET_LEASE="20000")
         self.made = listening(Path(server.socket_path))
         self.addCleanup(self.made.close)
         # What it must not need: it could make no other.
