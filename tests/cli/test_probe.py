@@ -65,10 +65,10 @@ class ProbeTests(NodeTestCase):
     async def test_held_back(self) -> None:
         """A job that does not come is explained, and nothing is left."""
         self.query(PAUSE)
-        program, _ = await self.probed("--within", "1s")
+        program, _ = await self.probed("--within", "3s")
         self.assertEqual(await program.ended, 1)
         self.assertIn(
-            "dispatch failed: the job was not sent within 1 s. The job is queued: everything is paused by ann",
+            "dispatch failed: the job was not sent within 3 s. The job is queued: everything is paused by ann",
             program.err.decode(),
         )
         self.assertEqual(self.left()[:3], [0, 0, 0])

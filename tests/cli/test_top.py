@@ -262,7 +262,7 @@ class TerminalTests(EventsTestCase):
             out, seen = "", 0
             for text, act in steps:
                 while text not in out[seen:]:
-                    self.assertTrue(select.select([terminal], [], [], 30)[0], out)
+                    self.assertTrue(select.select([terminal], [], [], 60)[0], out)
                     out += os.read(terminal, 65536).decode()
                 seen = out.index(text, seen)
                 if isinstance(act, str):
