@@ -56,7 +56,7 @@ FUNCTIONS = (
     "copilot_ulid()",
     "copilot_ulid(bigint)",
 )
-"""The functions that statements, defaults, domains and conditions of triggers call with the rights of a node's role."""
+"""What statements, defaults, domains and conditions of triggers call with the rights of a node's role."""
 NEEDED: Mapping[str, list[str]] = {
     "tables": list(TABLES),
     "views": list(VIEWS),

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for the engine to answer."""
 _SOURCE = re.compile(r"^(?:deb(?:\s+\[[^]]*\])?|URIs:)\s+(https?://\S+)", re.MULTILINE)
 

@@ -25,7 +25,7 @@ from ops.tests.support import OPS
 from tests.support.crawler import reactor, until
 from tests.support.server import Program, run_program
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds to wait for what systemd does."""
 LOOK = 0.2
 """Seconds between looks: each starts two programs, on a machine that has enough to do."""
@@ -130,7 +130,7 @@ class NestedSystemd:
         arguments = [str(self._cgroup), str(self.directory / "boot"), str(self.directory)]
         enter = ["/bin/sh", "-e", "-c", _ENTER, "sh", *arguments]
         self._program, self._process = run_program(enter, {}, self.directory)
-        await until(self._up, "systemd answers", 20)
+        await until(self._up, "systemd answers")
         return self
 
     def _write(self) -> None:

@@ -37,7 +37,7 @@ def fetch(url: str, token: str | None = None) -> "Deferred[bytes]":
 
     def ask() -> bytes:
         request = Request(url, headers={} if token is None else {"Authorization": f"Bearer {token}"})
-        with urlopen(request, timeout=5) as response:
+        with urlopen(request, timeout=60) as response:
             body: bytes = response.read()
             return body
 
@@ -72,7 +72,7 @@ class Prometheus:
                 return False
             return True
 
-        await until(ready, "Prometheus is ready", 20)
+        await until(ready, "Prometheus is ready")
         return self
 
     async def clean_up(self) -> None:

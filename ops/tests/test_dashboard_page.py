@@ -47,7 +47,7 @@ def _visit(url: str) -> dict[str, Any]:
 class DashboardTests(NodeTestCase):
     """A visit without a token."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_visit(self) -> None:
         """The page shows something; its modules load, charts and components break no rule of its policy."""
         node = await self.node()

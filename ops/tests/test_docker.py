@@ -91,7 +91,7 @@ class BuildTests(SynchronousTestCase):
 class ReadOnlyTests(TestCase):
     """The image's command as the image runs it: another user, process 1, and nothing writable but the volumes."""
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_read_only_root(self) -> None:
         """It starts with its embedded database, is healthy by the image's own check, and ends in order on SIGTERM."""
         directory = reachable_directory("cs-")
@@ -117,7 +117,7 @@ class ReadOnlyTests(TestCase):
             done = await deferToThread(run, *check[:-1], "/health/ready", env={"COPILOT_HTTP_PORT": port})
             return done.returncode == 0
 
-        await until(healthy, "the node is ready", 40)
+        await until(healthy, "the node is ready")
         self.assertEqual(run(*check, env={"COPILOT_HTTP_PORT": port}).returncode, 0)
         await self._crawlers_of_another_namespace(environ["SOCKET_PATH"], int(port))
         status = Path(f"/proc/{sandbox.pid}/status").read_text()
@@ -250,7 +250,7 @@ class CommandTests(ComposeTestCase):
         environ = {**image, **(service.get("environment") or {}), **other}
         return run_for(self, here(command), environ, self.directory)
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_migrate_server_demo(self) -> None:
         """The tables are made, the node becomes healthy, and the demo's crawler completes jobs."""
         secrets, services = self.make_env(), self.resolve()["services"]
@@ -267,7 +267,7 @@ class CommandTests(ComposeTestCase):
         self.assertEqual(await migrate.ended, 0, migrate.err)
         self.assertEqual(healthy(), 1)
         server, process = self.start(services["server"], DOCKERFILE.command("CMD"), **here_and_now)
-        await until(lambda: deferToThread(healthy).addCallback(lambda s: s == 0), "the server is healthy", 20)
+        await until(lambda: deferToThread(healthy).addCallback(lambda s: s == 0), "the server is healthy")
 
         words = [
             socket if word == "/run/copilot-study/crawler.sock" else word for word in services["demo"]["command"]
@@ -275,7 +275,7 @@ class CommandTests(ComposeTestCase):
         self.assertIn(socket, words)
         demo, crawling = self.start(services["demo"], [*words, "--server", f"http://127.0.0.1:{port}"])
         stats = partial(get_json, port, "/api/v1/stats", token=secrets["COPILOT_HTTP_TOKEN"])
-        await until(lambda: stats().addCallback(_some_completed), f"jobs are completed: {server.out!r}", 20)
+        await until(lambda: stats().addCallback(_some_completed), f"jobs are completed: {server.out!r}")
         for program, running in ((demo, crawling), (server, process)):
             running.signalProcess("TERM")
             self.assertEqual(await program.ended, 0, program.err)

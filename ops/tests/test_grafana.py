@@ -61,14 +61,14 @@ class FileTests(SynchronousTestCase):
 class QueryTests(MonitoredTestCase):
     """Every query, asked."""
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_each_query_gives_data(self) -> None:
         """With a working node behind it no panel is empty, and each variable has values."""
         prometheus = await self.prometheus(await self.busy_node())
         for panel in PANELS:
             for target in panel.get("targets", ()):
                 question = substituted(target["expr"])
-                await until(lambda question=question: prometheus.query(question), f"{panel['title']}: {question}", 25)
+                await until(lambda question=question: prometheus.query(question), f"{panel['title']}: {question}")
         for item in DASHBOARD["templating"]["list"]:
             found = re.fullmatch(r"label_values\((.+), (\w+)\)", item.get("definition", ""))
             if found is not None:

@@ -217,7 +217,7 @@ class MessageTests(NodeTestCase):
         server = await self.running()
         self.shut_database()
         told = re.compile(r"PostgreSQL refuses this node's login: FATAL.*")
-        await until(lambda: told.search(server.log) is not None, "the node has noticed", 15.0)
+        await until(lambda: told.search(server.log) is not None, "the node has noticed")
         [line, *_] = told.findall(server.log)
         name = self.database_url.partition("?")[0].rpartition("/")[2]
         self.assert_in_guide(line, **{name: "copilot"})
@@ -227,7 +227,7 @@ class MessageTests(NodeTestCase):
         async def ready() -> bool:
             return (await get_json(self.http, "/health/ready"))[0] == 200
 
-        await until(ready, "the node is ready again", 15.0)
+        await until(ready, "the node is ready again")
 
     async def test_read_only_database(self) -> None:
         """What check says of it."""
@@ -276,7 +276,7 @@ class MessageTests(NodeTestCase):
         self.add_jobs()
         crawler = await self.greeted(server)
         crawler.say("job_request")
-        await until(lambda: "can't be sent" in server.log, "the node complains", 10.0)
+        await until(lambda: "can't be sent" in server.log, "the node complains")
         [line, *_] = [line for line in server.log.splitlines() if "can't be sent" in line]
         self.assert_in_guide(line[line.index("Jobs can't") :])
 

@@ -41,7 +41,7 @@ class NodeJsTests(TestCase):
         self.assertEqual(status, 0, (program.out + program.err).decode())
         return program.out.decode()
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_client(self) -> None:
         """Its own tests: all that there are run."""
         files = sorted(str(path) for path in HERE.glob("*.test.js"))
@@ -140,7 +140,7 @@ class BrowserTests(CrawledTestCase):
         self.assertEqual((result["job"]["status"], result["job"]["full_path"]), ("completed", path))
         self.assertEqual(result["faults"], [])
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_session(self) -> None:
         """A page of the node's origin: by a session, which its script can't read and which ends."""
         node = await self.crawled()
@@ -149,7 +149,7 @@ class BrowserTests(CrawledTestCase):
         self.assert_crawled(result, "acme/grüße 🚀")
         self.assertEqual((result["role"], result["after"], result["cookie"]), (["admin", "admin"], 401, ""))
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_other_origin(self) -> None:
         """A page of an allowed origin: with a token; it imports the client from the node, and reads errors."""
         root = Resource()

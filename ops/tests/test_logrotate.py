@@ -76,7 +76,7 @@ class LogrotateTests(NodeTestCase):
         again = f"{node.error_file} is reopened"
         await until(lambda: node.log_file.exists() and again in node.log_file.read_text(), "the new files are in use")
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_busy(self) -> None:
         """Of a node that writes all the while, each line is in exactly one file, and new ones are in the new file."""
         node = await self.running()

@@ -159,7 +159,7 @@ class NginxTests(NodeTestCase):
         head, _, body = text.partition("\n\n")
         return head.lower(), body
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_the_site(self) -> None:
         """`nginx -t` finds no fault, and the API, health, redirect, /metrics and errors are as the file says."""
         node, nginx = await self.site()
@@ -194,7 +194,7 @@ class NginxTests(NodeTestCase):
         self.assertIn("content-type: application/problem+json", head)
         self.assertEqual(json.loads(body)["status"], 502)
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_headers(self) -> None:
         """Every answer has each header for browsers once: those of the node as it sends them, else nginx's."""
         node, nginx = await self.site()
@@ -235,7 +235,7 @@ class NginxTests(NodeTestCase):
         await node.stop()
         await check(502, "/api/v1/stats", *bearer)
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_bodies(self) -> None:
         """A body of 16 MiB reaches the node, one byte more is refused as the API refuses."""
         _node, nginx = await self.site()
@@ -270,7 +270,7 @@ class NginxTests(NodeTestCase):
         )  # fmt: skip
         return str(json.loads(body)["id"])
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_live_events(self) -> None:
         """An event arrives while its stream goes on, before any keep-alive; who goes away leaves no stream behind."""
         node, nginx = await self.site()
@@ -290,7 +290,7 @@ class NginxTests(NodeTestCase):
 
             await until(gone, "the node knows that the client has gone")
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_tail(self) -> None:
         """`copilot-socket tail` works by way of nginx."""
         node, nginx = await self.site()

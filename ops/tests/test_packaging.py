@@ -31,7 +31,7 @@ from tests.support.server import free_port, short_directory
 """What is built: tox runs tests out of the checkout's way, and says where it is."""
 MOMENT = "1700000000"
 """Seconds since the epoch."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 DASHBOARD = "copilot_socket/dashboard"
 VENDOR = f"{DASHBOARD}/vendor"
 MODULES = {"hooks.js", "htm.js", "preact.js", "uplot.js"}
@@ -233,7 +233,7 @@ class InstallTests(SynchronousTestCase):
         while time.monotonic() < until:
             self.assertIsNone(node.poll(), "the node has ended")
             try:
-                with urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
+                with urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=60):
                     return
             except OSError:
                 time.sleep(0.05)

@@ -68,7 +68,7 @@ class Pm2Tests(NodeTestCase):
             app = await self.app() if status == 200 else {"pid": 0}
             return app["pid"] if app["pid"] != other_than else 0
 
-        pid: int = await until(serves, "the node serves crawlers", 20)
+        pid: int = await until(serves, "the node serves crawlers")
         await (await self.connect()).hang_up()
         return pid
 
@@ -88,7 +88,7 @@ class Pm2Tests(NodeTestCase):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(daemon, signal.SIGKILL)
 
-    @in_reactor(90)
+    @in_reactor()
     async def test_life(self) -> None:
         """It starts, comes back after a crash, is reloaded and stopped in order; it serves crawlers in between."""
         await self.pm2("start", ECOSYSTEM, "--env", "production")
@@ -115,15 +115,15 @@ class Pm2Tests(NodeTestCase):
         self.assertRaises(ProcessLookupError, os.kill, third, 0)
         self.assertFalse(Path(self.socket).exists())
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_a_fault(self) -> None:
         """A node that can't start says why in PM2's error log, and is tried again ever more slowly."""
         self.environ["SOCKET_MODE"] = "rwx"
         await self.pm2("start", ECOSYSTEM, "--env", "production")
         log = Path((await self.app())["pm_err_log_path"])
-        await until(lambda: "SOCKET_MODE" in log.read_text(), "the log names the variable", 20)
+        await until(lambda: "SOCKET_MODE" in log.read_text(), "the log names the variable")
 
         async def waiting() -> bool:
             return str((await self.app())["status"]) == "waiting restart"
 
-        await until(waiting, "PM2 waits before the next start", 20)
+        await until(waiting, "PM2 waits before the next start")

@@ -107,7 +107,7 @@ class RolesTests(TestCase):
         self.addCleanup(crawler.hang_up)
         await crawler.hello(entityTypes=["issue"])
         crawler.complete((await crawler.take_job())["id"])
-        await until(lambda: self.status_of(job_id) == "completed", "the job is completed", 10.0)
+        await until(lambda: self.status_of(job_id) == "completed", "the job is completed")
         return server
 
     async def test_paused_paths(self) -> None:

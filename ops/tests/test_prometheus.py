@@ -82,21 +82,21 @@ class FileTests(SynchronousTestCase):
 class ScrapeTests(MonitoredTestCase):
     """A real Prometheus and a real node."""
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_a_working_node(self) -> None:
         """Its metrics are in good style, it is scraped with its token, and every recording rule gives something."""
         server = await self.busy_node()
         prometheus = await self.prometheus(server)
-        await until(lambda: self._up(prometheus), "the target is up", 20)
+        await until(lambda: self._up(prometheus), "the target is up")
         for rule in rules("recording.yml"):
-            await until(lambda rule=rule: prometheus.query(rule["record"]), f"{rule['record']} gives something", 20)
+            await until(lambda rule=rule: prometheus.query(rule["record"]), f"{rule['record']} gives something")
         health = {rule["name"]: rule["health"] for group in await self._groups(prometheus) for rule in group["rules"]}
         self.assertEqual(set(health.values()), {"ok"}, health)
         self.assertNotEqual(await prometheus.query('copilot_token_refreshes_total{outcome="refreshed"} > 0'), [])
         page = await fetch(f"http://127.0.0.1:{server.port}/metrics", TOKEN)
         self.assertEqual(promtool("check", "metrics", given=page), (0, ""))
 
-    @in_reactor(40)
+    @in_reactor()
     async def test_refused(self) -> None:
         """A node that refuses Prometheus is an alert, too, and Prometheus says why."""
         server = await self.process(COPILOT_HTTP_TOKEN=TOKEN, SOCKET_ENABLE_METRICS="false").start()
@@ -105,8 +105,8 @@ class ScrapeTests(MonitoredTestCase):
         async def refused() -> bool:
             return "404" in (await prometheus.target())["lastError"]
 
-        await until(refused, "the target is refused", 20)
-        await until(lambda: prometheus.query('ALERTS{alertname="CopilotNodeDown"}'), "the alert is on its way", 20)
+        await until(refused, "the target is refused")
+        await until(lambda: prometheus.query('ALERTS{alertname="CopilotNodeDown"}'), "the alert is on its way")
 
     @staticmethod
     async def _up(prometheus: Any) -> bool:

@@ -214,7 +214,7 @@ class BootedTests(TestCase):
         look = f"SELECT status FROM jobs WHERE id = '{job}'"
         await until(lambda: self.query(systemd, look) == done, "the job is done")
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_activation(self) -> None:
         """A crawler's connection starts the node, which knows it by its process; restarts refuse nobody."""
         systemd = await self.booted()
@@ -236,7 +236,7 @@ class BootedTests(TestCase):
         self.assertEqual((after.st_ino, after.st_mode, after.st_gid), (before.st_ino, before.st_mode, before.st_gid))
         self.assertEqual(oct(after.st_mode & 0o777), oct(0o660))
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_credentials(self) -> None:
         """Secrets come from the credential store, plain and encrypted, and are not in the node's environment."""
         token, key = "t0ken-of-the-store", Fernet.generate_key().decode()
@@ -285,7 +285,7 @@ class BootedTests(TestCase):
         self.assertIn("ro", options["/"])
         self.assertIn("rw", options["/var/lib/copilot-study"])
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_no_database_yet(self) -> None:
         """A node that finds no database is started until it finds one, while a crawler waits."""
         url = f"postgresql://nobody:nothing@127.0.0.1:{free_port()}/none"
@@ -301,7 +301,7 @@ class BootedTests(TestCase):
         await self.works(systemd)
         self.assertEqual(await systemd.show("crawler@patient.service", "ActiveState"), "active")
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_without_socket_unit(self) -> None:
         """A node that has to make the socket by itself makes it where it should be, for the same group."""
         systemd = await self.booted()
@@ -313,7 +313,7 @@ class BootedTests(TestCase):
         await systemd.systemctl("start", "crawler@other.service")
         await self.works(systemd)
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_http_socket(self) -> None:
         """A socket unit of its own may hold the HTTP port: a request starts the node and is answered."""
         systemd = await self.booted()
@@ -324,7 +324,7 @@ class BootedTests(TestCase):
         await systemd.systemctl("start", "crawler@other.service")
         await self.works(systemd)
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_watchdog(self) -> None:
         """A node that stands still is killed and started again."""
         systemd = await self.booted(IMPATIENT)
@@ -335,7 +335,7 @@ class BootedTests(TestCase):
         self.assertNotEqual(await self.active(systemd), node)
         self.assertEqual(systemd.path("/var/lib/copilot-study/results").read_text(), "watchdog\n")
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_backup(self) -> None:
         """The backup service leaves a dump beside a running node and without one; the timer knows its next time."""
         systemd = await self.booted()
@@ -349,7 +349,7 @@ class BootedTests(TestCase):
         await systemd.systemctl("start", "copilot-socket-backup.timer")
         self.assertNotEqual(await systemd.show("copilot-socket-backup.timer", "NextElapseUSecRealtime"), "")
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_commands_of_the_guide(self) -> None:
         """Commands are run as the node's user, with its environment; a dump is restored like that."""
         systemd = await self.booted()

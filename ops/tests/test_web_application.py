@@ -62,7 +62,7 @@ class ExamplesTests(CrawledTestCase):
         self.query(f"INSERT INTO areas (gitlab_origin, full_path, name, type) VALUES ({place}, 'Shop', 'project')")
         self.query(f"INSERT INTO area_authorizations (account_id, gitlab_origin, full_path) VALUES ('me', {place})")
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_examples(self) -> None:
         """They work, and operations change what they are about: a failed job, a stuck one, old ones."""
         node = await self.crawled()
@@ -125,7 +125,7 @@ class Application(Data):
 class NginxTests(CrawledTestCase):
     """The example for nginx."""
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_locations(self) -> None:
         """API, client and live events are the node's, all else is the web application's; cookies are for https."""
         node = await self.node()
@@ -157,7 +157,7 @@ class NginxTests(CrawledTestCase):
 class PageTests(CrawledTestCase):
     """The example for pages."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_page(self) -> None:
         """With a session it shows whose that is, and it ends it."""
         [script] = [text for _, text in examples() if text.startswith(OF_PAGES)]

@@ -35,7 +35,7 @@ _PATIENCE = 60.0
 class CompletionTests(CommandTestCase):
     """Each shell completes commands, actions, options and values."""
 
-    timeout = 120
+    timeout = 300
 
     def script(self, shell: str) -> Path:
         """The script for *shell*, in a file."""

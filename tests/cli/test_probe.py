@@ -24,7 +24,7 @@ TOKEN = "t0ken-t0ken-t0ken-t0ken"
 class ProbeTests(NodeTestCase):
     """It disturbs nothing, and leaves nothing but a row of its crawler."""
 
-    timeout = 60
+    timeout = 180
 
     async def probed(self, *words: str, **environ: str) -> tuple[Program, Any]:
         """Start the probe of a new node."""
@@ -65,10 +65,10 @@ class ProbeTests(NodeTestCase):
     async def test_held_back(self) -> None:
         """A job that does not come is explained, and nothing is left."""
         self.query(PAUSE)
-        program, _ = await self.probed("--within", "1s")
+        program, _ = await self.probed("--within", "3s")
         self.assertEqual(await program.ended, 1)
         self.assertIn(
-            "dispatch failed: the job was not sent within 1 s. The job is queued: everything is paused by ann",
+            "dispatch failed: the job was not sent within 3 s. The job is queued: everything is paused by ann",
             program.err.decode(),
         )
         self.assertEqual(self.left()[:3], [0, 0, 0])

@@ -18,7 +18,7 @@ class RunTests(NodeTestCase):
         async def ready() -> bool:
             return (await get_json(server.port, "/health/ready"))[0] == 200
 
-        await until(ready, "the node is ready", 20.0)
+        await until(ready, "the node is ready")
         process.signalProcess(signal.SIGTERM)
         self.assertEqual(await program.ended, 0, program.err)
 

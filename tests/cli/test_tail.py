@@ -105,7 +105,7 @@ class TailTests(EventsTestCase):
     """The command, in a process of its own."""
 
     token = "t0ken"
-    timeout = 40
+    timeout = 180
 
     def start(self, *words: str, url: str | None = None, token: str = "t0ken") -> tuple[Program, Any]:
         """Start `copilot-socket tail`."""

@@ -247,7 +247,7 @@ class ViewTests(SynchronousTestCase):
 class TerminalTests(EventsTestCase):
     """In a terminal of its own."""
 
-    timeout = 60
+    timeout = 180
 
     def play(self, *steps: tuple[str, str | int]) -> tuple[int, str, bool]:
         """For each step wait for its text, then type or signal. Status, output, and whether all is as before."""
@@ -262,7 +262,7 @@ class TerminalTests(EventsTestCase):
             out, seen = "", 0
             for text, act in steps:
                 while text not in out[seen:]:
-                    self.assertTrue(select.select([terminal], [], [], 30)[0], out)
+                    self.assertTrue(select.select([terminal], [], [], 60)[0], out)
                     out += os.read(terminal, 65536).decode()
                 seen = out.index(text, seen)
                 if isinstance(act, str):

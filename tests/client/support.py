@@ -138,10 +138,10 @@ class CrawlerTestCase(TestCase):
 
 
 def in_deferred(test: Any) -> Any:
-    """Let trial wait for a coroutine, for a few seconds at most."""
+    """Let trial wait for a coroutine, for a minute at most."""
 
     def wrapper(self: TestCase) -> "Deferred[None]":
-        return Deferred.fromCoroutine(test(self)).addTimeout(5, reactor)
+        return Deferred.fromCoroutine(test(self)).addTimeout(60, reactor)
 
     wrapper.__doc__ = test.__doc__
     wrapper.__name__ = test.__name__

@@ -42,7 +42,7 @@ class PlainTests(ServerTestCase):
     def test_left_by_an_interrupt(self) -> None:
         """The job is given back, and the error goes on."""
         for error in (KeyboardInterrupt, SystemExit, GeneratorExit):
-            job = self.crawler.next_job(5)
+            job = self.crawler.next_job(60)
             assert job is not None
             with self.assertRaises(error), job:
                 job.progress(1, resume_state=CURSOR)
@@ -77,7 +77,7 @@ class PlainTests(ServerTestCase):
 
     def test_after_the_end(self) -> None:
         """What is raised in a block after its job has ended is not reported, and not hidden."""
-        job = self.crawler.next_job(5)
+        job = self.crawler.next_job(60)
         assert job is not None
         with self.assertRaises(KeyError), job:
             job.complete()
@@ -89,7 +89,7 @@ class PlainTests(ServerTestCase):
 
     def test_a_paused_job(self) -> None:
         """The report that finds it out is stored first; a job that is left instead is given back, too."""
-        job = self.crawler.next_job(5)
+        job = self.crawler.next_job(60)
         assert job is not None
         self.job.wait("running").pause()
         self.server.wait(lambda: job.paused)
@@ -102,7 +102,7 @@ class PlainTests(ServerTestCase):
 
     def test_a_cancelled_job(self) -> None:
         """Whatever is raised in its block then ends there."""
-        job = self.crawler.next_job(5)
+        job = self.crawler.next_job(60)
         assert job is not None
         self.job.wait("running").cancel()
         self.server.wait(lambda: job.cancelled)
@@ -125,9 +125,10 @@ class PlainTests(ServerTestCase):
     def test_stopped_while_its_code_works(self) -> None:
         """A job that is not left in time is given back; its code learns that."""
         with Crawler(self.server.path, Hello("d"), give_back_within=0.05) as crawler:
-            job = crawler.next_job(5)
+            job = crawler.next_job(60)
             assert job is not None
             job.progress(1, resume_state=CURSOR)
+        self.job.wait("queued")
         self.assertEqual((self.ended(), self.job.resume_state), (("queued", "drained", None), CURSOR))
         with job:
             job.progress(2)
@@ -135,19 +136,19 @@ class PlainTests(ServerTestCase):
 
     def test_stopped_without_a_server(self) -> None:
         """There is nobody to give the job back to: who waits for an answer learns that the crawler has stopped."""
-        job = self.crawler.next_job(5)
+        job = self.crawler.next_job(60)
         assert job is not None
         self.server.stop()
         with ThreadPoolExecutor() as threads:
             waiting = threads.submit(job.progress, 1)
             self.crawler.stop()
-            self.assertRaises(JobGone, waiting.result, 5)
+            self.assertRaises(JobGone, waiting.result, 60)
         with job:
             job.complete()
 
     def test_finish(self) -> None:
         """What runs is waited for, and nothing more is taken."""
-        job = self.crawler.next_job(5)
+        job = self.crawler.next_job(60)
         assert job is not None
         other = self.server.add_job("issues", "g/q")
         self.server.shut_down("crawler", timeout=60)
@@ -165,7 +166,7 @@ class AsyncioTests(ServerTestCase):
 
         async def main() -> None:
             async with for_asyncio.Crawler(self.server.path, Hello("c"), give_back_within=0.2) as crawler:
-                job = await asyncio.wait_for(crawler.next_job(), 5)
+                job = await asyncio.wait_for(crawler.next_job(), 60)
                 await block(crawler, job)
 
         asyncio.run(main())
@@ -230,6 +231,7 @@ class AsyncioTests(ServerTestCase):
             self.assertEqual(task.cancelling(), 0)
 
         self.crawl(block)
+        self.job.wait("queued")
         self.assertEqual((cancelled, self.ended()), (["shutdown", "gone"], ("queued", "drained", None)))
 
     def test_stopped_at_once(self) -> None:
@@ -239,7 +241,7 @@ class AsyncioTests(ServerTestCase):
             crawler = for_asyncio.Crawler(self.server.path)
             crawler.start()
             crawler.stop_soon()
-            await asyncio.wait_for(crawler.wait_stopped(), 5)
+            await asyncio.wait_for(crawler.wait_stopped(), 60)
 
         asyncio.run(main())
 

@@ -250,7 +250,7 @@ class ServerTests(SynchronousTestCase):
     def test_connections_that_are_lost(self) -> None:
         """A crawler comes back and keeps its job; one that does not loses it after the grace."""
         job = self.server.add_job("issues", "g/p")
-        taken = self.crawler.next_job(5)
+        taken = self.crawler.next_job(60)
         assert taken is not None
         job.wait("running")
         for scope in ("drop", "node"):

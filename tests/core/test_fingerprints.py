@@ -192,7 +192,10 @@ class FingerprintTests(SynchronousTestCase):
 
         for unit in UNITS:
             small = unit * (2000 // len(unit))
-            self.assertLess(seconds(small * 8), 24 * seconds(small) + 0.001, unit)
+            linear = (
+                seconds(small * 8) < 24 * seconds(small) + 0.001 for _ in range(20)
+            )  # of which some are not disturbed
+            self.assertTrue(any(linear), unit)
 
     def test_of_what(self) -> None:
         """The fingerprint depends on the type, the command and the normalised message."""

@@ -29,7 +29,7 @@ class BesideTests(NodeTestCase):
         """What it discovers is crawled, more than once, and SIGTERM ends it in order."""
         program, process = self.demo(await self.node(COPILOT_HTTP_TOKEN=TOKEN), TOKEN)
         again = "SELECT count(*) > 1 FROM jobs WHERE command = 'GROUP_PROJECT_DISCOVERY' AND status = 'completed'"
-        await until(lambda: self.query(again) == [(True,)], "it discovers again", 20)
+        await until(lambda: self.query(again) == [(True,)], "it discovers again")
         self.assertGreater(self.count("completed"), 10)
         process.signalProcess("TERM")
         self.assertEqual(await program.ended, 0, program.err)

@@ -179,9 +179,9 @@ class PrintTests(SynchronousTestCase):
 class WholeTests(TestCase):
     """The real thing."""
 
-    timeout = 120
+    timeout = 300
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_ended_from_outside(self) -> None:
         """Asked to end, or left by its terminal, a demo stops all that it has started."""
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -189,7 +189,7 @@ class WholeTests(TestCase):
                 Path(temporary).chmod(0o711)  # root's embedded PostgreSQL runs as another user
                 command = [sys.executable, "-c", COMMAND, "--groups", "1"]
                 program, process = run_for(self, command, {"TMPDIR": temporary}, Path(temporary))
-                await until(lambda said=program: b"A node listens" in said.out, "it is under way", 30)
+                await until(lambda said=program: b"A node listens" in said.out, "it is under way")
                 process.signalProcess(number)
                 self.assertEqual(await program.ended, 128 + number, program.err)
                 self.assertEqual(list(Path(temporary).iterdir()), [])

@@ -16,7 +16,7 @@ from copilot_socket.config import load
 from copilot_socket.node import Node
 from tests.support.postgres import DatabaseTestCase
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds to wait for what should come within milliseconds."""
 
 

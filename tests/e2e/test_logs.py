@@ -114,7 +114,7 @@ class LogTests(NodeTestCase):
         self.addCleanup(end)
         launcher, _ = run_program([beside_python("twistd"), "copilot-socket"], server.environ, server.directory)
         self.assertEqual(await launcher.ended, 0)
-        await until(lambda: log.exists() and "Crawlers connect to" in log.read_text(), "the node runs", 20)
+        await until(lambda: log.exists() and "Crawlers connect to" in log.read_text(), "the node runs")
         os.kill(int(pid_file.read_text()), signal.SIGTERM)
         await until(lambda: not pid_file.exists(), "the daemon has ended")
         self.assertIn("Stopped", [line["message"] for line in self.lines(log.read_text())])

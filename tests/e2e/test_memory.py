@@ -77,7 +77,7 @@ class MemoryTests(NodeTestCase):
             made.append(client)
         return made
 
-    @in_reactor(120)
+    @in_reactor(300)
     async def test_at_its_worst(self) -> None:
         """Half messages, unread answers and events, reports behind a locked table, heartbeats that are lists."""
         server = await self.process(**ENVIRON).start()

@@ -327,7 +327,7 @@ class LastWordsTests(NetworkTestCase):
                 refs.append(crawler.heartbeat())
             await until(lambda link=link: Pause.UNREAD in link.pauses)
             transport.resumeProducing()
-            await until(lambda crawler=crawler: len(crawler.received) > 2 * count, patience=20.0)
+            await until(lambda crawler=crawler: len(crawler.received) > 2 * count)
             self.assertEqual([each["data"]["ref"] for each in crawler.received[1:]], refs)
             await crawler.hang_up()
             await until(lambda: not node.node.registry.links())

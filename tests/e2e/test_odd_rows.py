@@ -215,12 +215,12 @@ class OddRowsTests(NodeTestCase):
                     continue
         return accepted
 
-    @in_reactor(120)
+    @in_reactor(300)
     async def test_all_of_them(self) -> None:
         """They are shown, jobs are handed out and reported on, old rows are deleted, and the node stays ready."""
         await self._live_with_them()
 
-    @in_reactor(120)
+    @in_reactor(300)
     async def test_those_of_an_earlier_version(self) -> None:
         """The same after an upgrade of tables that took nearly everything."""
         self.database_url = fresh_database(migrated=False)

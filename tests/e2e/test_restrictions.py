@@ -51,7 +51,7 @@ class BusyNodesTests(NodeTestCase):
         """All jobs that were sent are over."""
         await until(lambda: self.count("assigned") + self.count("running") == 0, "what runs is done")
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_pauses(self) -> None:
         """From its answer on nothing goes out, at no node; when it ends, both go on. For every scope."""
         nodes = await self.begin()
@@ -77,7 +77,7 @@ class BusyNodesTests(NodeTestCase):
         by_node = [sum(len(crawler.jobs()) for crawler in self.load.crawlers[at : at + 4]) for at in (0, 4)]
         self.assertGreater(min(by_node), 10)
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_limits(self) -> None:
         """Of account and host: never more than so many run, and the work goes on."""
         nodes = await self.begin()
@@ -98,7 +98,7 @@ class BusyNodesTests(NodeTestCase):
         """How many jobs run, in one snapshot."""
         return int(self.query("SELECT count(*) FROM jobs WHERE status IN ('assigned', 'running')")[0][0])
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_a_budget(self) -> None:
         """What one crawler says of it at one node stops both, until it is forgotten."""
         nodes = await self.begin()

@@ -19,7 +19,7 @@ PLAIN = (
 class SecretKeyTests(NodeTestCase):
     """A node without DATABASE_URL."""
 
-    @in_reactor(60.0)
+    @in_reactor()
     async def test_never_plain(self) -> None:
         """What was stored plain is encrypted at the start, what is put later too, and crawlers get their tokens."""
         state = reachable_directory()

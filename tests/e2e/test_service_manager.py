@@ -50,7 +50,7 @@ class ActivationTests(NodeTestCase):
 
     def activated(self) -> ServerProcess:
         """A node, not yet started, that will inherit the socket for its crawlers."""
-        server = self.process()
+        server = self.process(SOCKET_LEASE="20000")
         self.made = listening(Path(server.socket_path))
         self.addCleanup(self.made.close)
         # What it must not need: it could make no other.
@@ -116,7 +116,7 @@ class ActivationTests(NodeTestCase):
         self.addCleanup(crawler.hang_up)
         crawler.heartbeat()
         named = f"pid {os.getpid()} (uid {os.getuid()})"
-        await until(lambda: (named,) in self.query("SELECT crawler_id FROM crawlers"), "it is known", 5)
+        await until(lambda: (named,) in self.query("SELECT crawler_id FROM crawlers"), "it is known")
         [(key,)] = self.query("SELECT key FROM crawlers WHERE crawler_id = %s", named)
         self.assertRegex(str(key), rf"^pid:.*:{os.getpid()}:\d+:{os.getuid()}$")
         await server.stop()

@@ -145,7 +145,7 @@ class ListenTests(_StartTestCase):
         self.assertFalse(Path(server.socket_path).exists())
         return said
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_faults(self) -> None:
         """No token, no such type, a missing file, another's key, a port in use."""
         directory = Path(self.mktemp()).absolute()
@@ -171,7 +171,7 @@ class ListenTests(_StartTestCase):
             self.assertIn(f"can't listen on {listen}: Address already in use", said)
         self.assertFalse((directory / "s").exists())
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_two_sockets(self) -> None:
         """A further socket that is live, or SOCKET_PATH once more."""
         server = self.process()

@@ -33,7 +33,7 @@ class SignalTests(NodeTestCase):
         await self.greeted(server)
         self.assertEqual(await server.stop(), 0)
 
-    @in_reactor(60)
+    @in_reactor()
     async def test_while_starting(self) -> None:
         """Asked to stop while its embedded database is being made, a node leaves nothing that runs; status 0."""
         directory = reachable_directory("early-")
@@ -42,7 +42,7 @@ class SignalTests(NodeTestCase):
         del server.environ["DATABASE_URL"]
         program = server.launch()
         await until(lambda: (directory / "state" / "postgres.lock").exists() or not program.running, "it starts")
-        self.assertEqual(await server.stop(signal.SIGTERM, 45), 0, server.log)
+        self.assertEqual(await server.stop(signal.SIGTERM), 0, server.log)
         self.assertNotIn("Traceback", server.log)
         self.assertIsNone(EmbeddedPostgres(directory / "state").pid())
         self.assertFalse(Path(server.socket_path).exists())

@@ -30,7 +30,7 @@ class WebhookTests(NodeTestCase):
 
     async def received(self, count: int) -> list[Any]:
         """The documents, once there are *count*."""
-        await until(lambda: len(self.receiver.received) >= count, "the messages are there", 15)
+        await until(lambda: len(self.receiver.received) >= count, "the messages are there")
         return [got.document for got in self.receiver.received]
 
     @in_reactor()

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 
 from copilot_socket import periodic
+from copilot_socket.handlers import messages
 from copilot_socket.handlers.dispatch import planner
 from copilot_socket.node import Node
 from copilot_socket.wire import factory as factory_module
@@ -29,6 +30,8 @@ QUIET: Mapping[str, str] = {
 """Times in ms, so long that no timer fires; a test shortens those that it needs."""
 ANSWERED = 5.0
 """Seconds before a request is answered as empty for which there are jobs: a busy machine may claim them slowly."""
+RUNS_NOTHING = 60.0
+"""Seconds before a plain crawler's further request means that it runs nothing, unless a test wants that."""
 ALIVE: Message = {"activeJobs": 0, "totalProcessed": 0, "systemStatus": "idle"}
 PROGRESS: Message = {"stage": "fetching", "entityType": "issue", "processed": 1}
 
@@ -118,11 +121,12 @@ class Crawler(TestCrawler):
 class NodeTestCase(DatabaseTestCase):
     """``await self.node(...)`` starts a node, ``await self.crawler(...)`` connects to the first one."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         super().setUp()
         self.patch(planner, "PATIENCE", ANSWERED)
+        self.patch(messages, "PLAIN_PATIENCE", RUNS_NOTHING)
         self.nodes: list[Node] = []
         self.add_account()
 
@@ -189,9 +193,10 @@ class NodeTestCase(DatabaseTestCase):
         return str((await crawler.job())["id"])
 
     async def past_a_grace(self, node: Any) -> None:
-        """Wait until the grace that has just begun is over and its releases are done."""
-        end = self.now() + node.config.reconnect_grace + 0.05
-        await until(lambda: self.now() > end)
+        """Let the graces that have begun be over, with their releases; leases that are renewed go on."""
+        grace = node.config.reconnect_grace
+        self.query("UPDATE crawlers SET lease_expires_at = lease_expires_at - %s * interval '1 s'", grace)
+        self.query("UPDATE job_assignments SET confirm_by = confirm_by - %s * interval '1 s'", grace)
         await node.presence.release_lost()
 
     # -- the database

@@ -3,6 +3,7 @@
 from typing import Any
 
 from copilot_socket.event_bus import BudgetChanged
+from copilot_socket.handlers import budgets
 from tests.handlers.support import Crawler, NodeTestCase
 from tests.support.crawler import until
 
@@ -35,12 +36,14 @@ class BudgetTests(NodeTestCase):
     async def test_closed(self) -> None:
         """With less than a tenth left no job starts until the reset; the row is there when the ack comes."""
         crawler, job = await self.begin()
-        await self.say(crawler, job, limit=1000, remaining=99, resetAt=self.ahead(1.5))
+        await self.say(crawler, job, limit=1000, remaining=99, resetAt=self.ahead(3600))
         self.assertEqual(self.budgets(), [("acct", "", 99, 0)])
         await until(lambda: self.nodes[0].dispatcher.restrictions.caps, "it is closed")
         self.add_jobs("g/2")
         self.assertEqual(await crawler.ask(), [])
         self.assertEqual([(each.account, each.event) for each in self.events], [("acct", "closed")])
+        self.query("UPDATE budgets SET reset_at = now() + interval '0.5 s'")
+        self.nodes[0].dispatcher.restrictions.changed()
         self.assertEqual((await crawler.job())["fullPath"], "g/2")
         self.assertEqual(self.query("SELECT reset_at <= now() FROM budgets"), [(True,)])
 
@@ -60,9 +63,11 @@ class BudgetTests(NodeTestCase):
     async def test_once_a_second(self) -> None:
         """What follows within a second is acked at once, and stored with the next write."""
         crawler, job = await self.begin()
+        second = self.patch(budgets, "EACH", 60.0)
         await self.say(crawler, job, limit=1000, remaining=900)
         await self.say(crawler, job, limit=1000, remaining=800)
         self.assertEqual(self.budgets("remaining"), [(900,)])
+        second.restore()
         await until(lambda: self.budgets("remaining") == [(800,)], "it is stored")
 
     async def test_by_account(self) -> None:
@@ -101,7 +106,7 @@ class BudgetTests(NodeTestCase):
     async def test_two_ends(self) -> None:
         """GitLab asks to wait for less than the reset, or longer: it opens when both are over."""
         crawler, job = await self.begin()
-        state = "SELECT jobs_allowed, round(extract(epoch FROM until - now())) FROM low_budgets"
+        state = "SELECT jobs_allowed, 10 * ceil(extract(epoch FROM until - now()) / 10) FROM low_budgets"
         for remaining, reset, retry_after, allowed, seconds in (
             (0, 60, 10, 0, 60),
             (0, 20, 300, 0, 300),
@@ -133,7 +138,7 @@ class BudgetTests(NodeTestCase):
         crawler, job = await self.begin()
         crawler.say("job_failed", job, error="429 Too Many Requests", isRecoverable=True,
                     context={"httpStatus": 429, "headers": {"Retry-After": "30"}})  # fmt: skip
-        seconds = "account_id, round(extract(epoch FROM closed_until - now()) / 10)::integer, source"
+        seconds = "account_id, ceil(extract(epoch FROM closed_until - now()) / 10)::integer, source"
         await until(lambda: self.budgets(seconds) == [("acct", 3, "failure")], "it is closed")
         self.query("DELETE FROM budgets")
         self.nodes[0].dispatcher.restrictions.changed()

@@ -7,8 +7,9 @@ from twisted.internet.protocol import ProcessProtocol
 
 from copilot_socket.handlers import messages
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase, found
-from tests.support.crawler import Message, reactor, until
+from tests.support.crawler import PATIENCE, Message, reactor, until
 
+PLAIN_PATIENCE = messages.PLAIN_PATIENCE
 ATTENTIVE = {"SOCKET_HEARTBEAT_TIMEOUT": 1500, "SOCKET_HEARTBEAT_INTERVAL": 500}
 """The check for silent crawlers runs every 50 ms."""
 
@@ -95,8 +96,8 @@ class ConnectionTests(PlainTestCase):
         """A connection without a valid message is closed at the connection time-out, not before."""
         self.each_its_own_process()
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=200, **ATTENTIVE)
-        mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
         begun = node.reading_clock.now
+        mute, babbler, live = await self.plain(), await self.plain(), await self.plain()
         live.say("heartbeat", **ALIVE)
         babbler.raw(b"{]\n")
         await mute.closed
@@ -110,7 +111,7 @@ class ConnectionTests(PlainTestCase):
         node = await self.node(SOCKET_CONNECTION_TIMEOUT=300, **ATTENTIVE)
         first, begun = await self.plain(), node.reading_clock.now
         await until(lambda: node.reading_clock.now > begun + 0.2)
-        second, begun = await self.plain(), node.reading_clock.now
+        begun, second = node.reading_clock.now, await self.plain()
         await first.closed
         self.assertTrue(second.open)
         await second.closed
@@ -196,7 +197,7 @@ class DoubtTests(PlainTestCase):
 
     async def test_three_seconds(self) -> None:
         """PLAIN_PATIENCE is three seconds: an earlier request releases nothing."""
-        self.assertEqual(messages.PLAIN_PATIENCE, 3.0)
+        self.assertEqual(PLAIN_PATIENCE, 3.0)
         await self.node()
         crawler, job = await self.assigned()
         for _ in range(3):
@@ -284,7 +285,7 @@ class IdentityTests(PlainTestCase):
         process = reactor.spawnProcess(
             another, sys.executable, [sys.executable, "-c", ANOTHER_PROCESS, node.config.socket_path], env={}
         )
-        self.assertIn('"fullPath":"g/2"', await another.answer.addTimeout(10, reactor))
+        self.assertIn('"fullPath":"g/2"', await another.answer.addTimeout(PATIENCE, reactor))
         keys = [key for (key,) in self.query("SELECT key FROM crawlers")]
         self.assertEqual(len(keys), 2)
         self.assertEqual(sum(f":{process.pid}:" in key for key in keys), 1)
@@ -300,7 +301,7 @@ class IdentityTests(PlainTestCase):
         process = reactor.spawnProcess(
             another, sys.executable, [sys.executable, "-c", ANOTHER_PROCESS, node.config.socket_path], env={}
         )
-        await another.answer.addTimeout(10, reactor)
+        await another.answer.addTimeout(PATIENCE, reactor)
         crawler = await self.plain()
         self.assertEqual(await crawler.ask(), [])
         process.signalProcess("KILL")

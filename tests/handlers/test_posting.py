@@ -51,7 +51,7 @@ class Peer(Protocol):
 class PostingTests(TestCase):
     """A server on 127.0.0.1 whose answers a test determines."""
 
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> None:
         self.peers: list[Peer] = []

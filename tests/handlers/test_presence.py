@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from copilot_socket.node import Node
 from tests.handlers.support import ALIVE, PROGRESS, Crawler, NodeTestCase
 from tests.support.crawler import until
 
@@ -40,7 +41,7 @@ class GraceTests(NodeTestCase):
 
     async def test_in_time(self) -> None:
         """A crawler that comes back within the grace, and lists its assignments, keeps them."""
-        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        node = await self.node()
         crawler, job = await self.working()
         crawler.say("job_started", job)
         await crawler.acked()
@@ -53,7 +54,7 @@ class GraceTests(NodeTestCase):
 
     async def test_by_a_report_alone(self) -> None:
         """A report that names the assignment keeps it, too, also from a crawler with another identity."""
-        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        node = await self.node()
         crawler, job = await self.working()
         await crawler.leave()
         renamed = await self.crawler("renamed")
@@ -68,7 +69,7 @@ class GraceTests(NodeTestCase):
 
     async def test_named_in_the_same_write(self) -> None:
         """A report in the same write as the hello keeps its assignment."""
-        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        node = await self.node()
         crawler, job = await self.working()
         await crawler.leave()
         back = await self.connect()
@@ -81,7 +82,7 @@ class GraceTests(NodeTestCase):
 
     async def test_a_list_after_none(self) -> None:
         """Assignments that a later hello lists need no report."""
-        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        node = await self.node()
         crawler, job = await self.working()
         await crawler.leave()
         first = await self.crawler()
@@ -94,7 +95,7 @@ class GraceTests(NodeTestCase):
 
     async def test_a_second_connection_keeps_it(self) -> None:
         """Nothing is lost while the crawler has another live connection."""
-        node = await self.node(SOCKET_RECONNECT_GRACE=100)
+        node = await self.node()
         crawler, job = await self.working()
         other = await self.crawler()
         await crawler.leave()
@@ -157,16 +158,15 @@ class ComeBackTests(NodeTestCase):
 
     async def test_without_a_list(self) -> None:
         """Without the list it keeps what its reports name within one more grace; the rest is then released."""
-        await self.node(SOCKET_RECONNECT_GRACE=300)
+        node = await self.node()
         crawler, jobs = await self.three_jobs()
         await crawler.leave()
-        begun = self.now()
         back = await self.crawler(maxJobs=3, entityTypes=["epics"])
         back.say("job_progress", jobs[2], id="p", **PROGRESS)
         self.assertEqual(await back.acked(), "p")
+        await node.presence.release_lost()
         self.assertEqual([self.status(job) for job in jobs], ["running"] * 3)
-        await self.becomes(jobs[0], "queued")
-        self.assertGreater(self.now() - begun, 0.3)
+        await self.past_a_grace(node)
         self.assertEqual([self.status(job) for job in jobs], ["queued", "queued", "running"])
 
     async def test_sent_again_to_one_that_said_hello(self) -> None:
@@ -188,14 +188,32 @@ class ComeBackTests(NodeTestCase):
         self.assertEqual(len(await back.ask()), 1)
 
 
-class SilenceTests(NodeTestCase):
+class AttentiveTestCase(NodeTestCase):
+    """A node with the time-out of :data:`SOON`."""
+
+    async def attentive(self, *, other: bool = False, **settings: object) -> tuple[Node, Crawler, str]:
+        """A node, and a crawler that was given a job, and that may fall silent only from now on.
+
+        With *other* it has another connection, ``self.other``.
+        """
+        node = await self.node(**SOON, **settings)
+        time_out, node.presence._heartbeat_timeout = node.presence._heartbeat_timeout, 60.0
+        crawler, job = await self.working()
+        if other:
+            self.other = await self.crawler()
+        await crawler.sync()
+        node.presence._heartbeat_timeout = time_out
+        return node, crawler, job
+
+
+class SilenceTests(AttentiveTestCase):
     """Missing heartbeats."""
 
     async def test_silence_releases(self) -> None:
         """A crawler silent past the time-out loses its job after the grace, and its connection is closed."""
-        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=150)
-        crawler, job = await self.working()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=150)
         begun = self.now()
+        await crawler.sync()
         await self.becomes(job, "queued")
         self.assertGreater(self.now() - begun, 0.4)
         await crawler.closed
@@ -203,9 +221,8 @@ class SilenceTests(NodeTestCase):
 
     async def test_any_message_is_a_sign_of_life(self) -> None:
         """Heartbeats, requests and reports are signs of life, over any connection of the crawler."""
-        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
-        crawler, job = await self.working()
-        other = await self.crawler()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=50, other=True)
+        other = self.other
         sayings: list[tuple[Crawler, str, dict[str, Any]]] = [
             (crawler, "heartbeat", ALIVE),
             (other, "job_progress", {"job": job, **PROGRESS}),
@@ -222,8 +239,7 @@ class SilenceTests(NodeTestCase):
 
     async def test_so_is_a_bad_message(self) -> None:
         """Invalid messages are signs of life."""
-        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
-        crawler, job = await self.working()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=50)
         for _ in range(6):
             due = node.reading_clock.now + 0.12
             await until(lambda due=due: node.reading_clock.now > due)
@@ -234,8 +250,7 @@ class SilenceTests(NodeTestCase):
 
     async def test_back_before_the_grace(self) -> None:
         """A silent crawler that sends a message within the grace keeps its job and its connection."""
-        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=5000)
-        crawler, job = await self.working()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=5000)
         await until(lambda: node.registry.present() == [])
         crawler.say("heartbeat", id="h", **ALIVE)
         self.assertEqual(await crawler.acked(), "h")
@@ -244,8 +259,7 @@ class SilenceTests(NodeTestCase):
 
     async def test_time_in_which_the_node_did_not_read(self) -> None:
         """While the node does not read, no crawler becomes silent, however long that takes."""
-        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
-        crawler, job = await self.working()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=50)
         node.factory.read(False)
         crawler.say("heartbeat", id="h", **ALIVE)
         begun = self.now()

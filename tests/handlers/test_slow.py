@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThread
 from copilot_socket.node import Node
 from copilot_socket.wire.limits import MAX_OWED, Pause
 from tests.handlers.support import ALIVE, PROGRESS, NodeTestCase
-from tests.handlers.test_presence import SOON
+from tests.handlers.test_presence import SOON, AttentiveTestCase
 from tests.support.crawler import until
 
 BAD = b'{"type":"no such type","timestamp":"t"}\n'
@@ -88,7 +88,7 @@ class UnreadTests(NodeTestCase):
         self.assertEqual((protocol.pauses, protocol.held_back), (set(), False))
 
 
-class HeldBackTests(NodeTestCase):
+class HeldBackTests(AttentiveTestCase):
     """Crawlers that the node itself does not read from."""
 
     @contextlib.contextmanager
@@ -100,8 +100,7 @@ class HeldBackTests(NodeTestCase):
 
     async def test_too_much_owed(self) -> None:
         """A crawler whose reports wait for the database, and that is not read from, is not silent."""
-        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
-        crawler, job = await self.working()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=50)
         with self.locked():
             for number in range(MAX_OWED + 100):
                 crawler.say("job_progress", job, id=str(number), **PROGRESS)
@@ -117,8 +116,7 @@ class HeldBackTests(NodeTestCase):
 
     async def test_silent_afterwards(self) -> None:
         """Once it is read from again its silence counts as usual."""
-        node = await self.node(**SOON, SOCKET_RECONNECT_GRACE=50)
-        crawler, job = await self.working()
+        node, crawler, job = await self.attentive(SOCKET_RECONNECT_GRACE=50)
         [link] = node.factory.connections.values()
         link.pause(Pause.OWED)
         due = node.reading_clock.now + 1.0

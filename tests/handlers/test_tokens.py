@@ -184,7 +184,7 @@ class MentionTests(TokenTestCase):
 
     async def test_it_keeps_the_job(self) -> None:
         """A crawler that comes back without a list keeps the job that a token request names."""
-        node = await self.node(SOCKET_RECONNECT_GRACE=200)
+        node = await self.node()
         crawler, job = await self.at_work()
         await crawler.leave()
         back = await self.crawler()

@@ -33,7 +33,7 @@ NOW = 1767607200.0
 class SenderTestCase(StoreTestCase):
     """A node whose rounds the test runs, and a receiver."""
 
-    timeout = 30
+    timeout = 180
 
     async def setUp(self) -> None:  # type: ignore[override]
         """Begin."""
@@ -243,7 +243,6 @@ class ReceiverTests(SenderTestCase):
 
     async def test_each(self) -> None:
         """Errors, redirects, huge answers and silence are tried again, until it is delivered."""
-        self.patch(sending, "TIME_LIMIT", 0.3)
         await self.webhook()
         await self.happens(HELD)
         elsewhere = self.listening()
@@ -251,7 +250,9 @@ class ReceiverTests(SenderTestCase):
         await self.refused(answering(404), 404, "answered 404")
         await self.refused(answering(307, Location=elsewhere.url), 307, "answered 307")
         await self.refused(answering(200, b"x" * 1_000_000), None, "sent more than")
+        soon = self.patch(sending, "TIME_LIMIT", 0.3)
         await self.refused(hanging, None, "did not answer within 0.3 s")
+        soon.restore()
         self.receiver.answer = answering(200, b"ok")
         self.due()
         await self.sent()
@@ -388,7 +389,7 @@ class NodesTests(SenderTestCase):
         take, stopping = WebhookDeliveries.take, []
 
         def taking(deliveries: WebhookDeliveries, webhooks: Any) -> Any:
-            stopping.append(Deferred.fromCoroutine(self.sender.stop(1.0)))
+            stopping.append(Deferred.fromCoroutine(self.sender.stop(3.0)))
             return take(deliveries, webhooks)
 
         patch = self.patch(WebhookDeliveries, "take", taking)

@@ -325,5 +325,5 @@ class SilentTests(NodeTestCase):
         waker = await self.crawler("waker", entityTypes=["epics"])
         self.assertEqual(await waker.ask(), [])
         self.assertEqual(self.status(job), "queued")
-        silent.say("heartbeat", **ALIVE)
+        await until(lambda: silent.say("heartbeat", **ALIVE) or silent.jobs(), "it is served")
         self.assertEqual((await silent.job())["fullPath"], "g/p")

@@ -287,7 +287,7 @@ class _Reader(Protocol):
 class EventsTestCase(SiteTestCase):
     """A site whose events are numbered."""
 
-    timeout = 30
+    timeout = 180
 
     async def setUp(self) -> None:  # type: ignore[override]
         """Begin."""

@@ -43,7 +43,7 @@ def filled(piece: bytes) -> bytes:
 class WorstTestCase(EventsTestCase):
     """Requests beside which others have their turns."""
 
-    timeout = 120
+    timeout = 300
 
     async def beside(self, answer: "Deferred[Answer]") -> tuple[Answer, int]:
         """*answer* when it comes, and how many turns of the reactor others had while it was worked on."""

@@ -137,7 +137,7 @@ class UnreachableTests(StoreTestCase):
 
     async def test_the_first_address_is_silent(self) -> None:
         """Each address has its own time-out, after which the next one is tried."""
-        self.patch(connection_module, "ADDRESS_TIMEOUT", 0.2)
+        self.patch(connection_module, "ADDRESS_TIMEOUT", 2.0)
         (dead, nowhere), (_, port) = await self.proxy(), await self.proxy()
         dead.silent = True
         dsn = dead.dsn("127.0.0.1", "127.0.0.1", ports=(nowhere, port))

@@ -263,7 +263,7 @@ class ServerTests(ProbeTestCase):
 
     async def test_standing_still(self) -> None:
         """A hanging server is unfit; further looks use a new connection."""
-        self.patch(probe_module, "PATIENCE", 0.2)
+        soon = self.patch(probe_module, "PATIENCE", 0.2)
         self.probe = self.make(self.probe._connection._dsn)
         await self.look()
         [(backend,)] = await self.probe._connection.query("SELECT pg_backend_pid()")
@@ -273,6 +273,7 @@ class ServerTests(ProbeTestCase):
             self.assertEqual((cause, self.probe.answers), (Unready.NO_ANSWER, False))
             self.assertEqual(lines, ["The database does not answer: no answer within 0.2 s"])
             await deferLater(reactor, 0)  # the next look comes in another turn of the reactor
+            soon.restore()
             self.assertEqual(await self.look(), (None, []))
         finally:
             os.kill(backend, signal.SIGCONT)
@@ -292,9 +293,9 @@ class SilenceTests(ProbeTestCase):
 
     async def test_a_lock(self) -> None:
         """A locked table delays a look for a limited time."""
-        self.patch(probe_module, "PATIENCE", 0.2)
         probe = self.make(self.database_url)
         await self.look(probe)
+        soon = self.patch(probe_module, "PATIENCE", 0.2)
 
         async def locked(tx: Any) -> None:
             await tx.query("LOCK TABLE accounts")
@@ -302,6 +303,7 @@ class SilenceTests(ProbeTestCase):
             self.assertTrue(probe.answers)
 
         await self.probe._connection.transaction(locked)
+        soon.restore()
         self.assertEqual(await self.look(probe), (None, []))
 
     async def test_the_end(self) -> None:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 reactor: Any = _reactor
 Message = dict[str, Any]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a wait of a test fails."""
 LOOK = 0.01
 """Seconds between two checks of a polled condition."""
@@ -50,7 +50,7 @@ _CANCELLED = 30.0
 """Seconds for a test that has taken too long to end."""
 
 
-def in_reactor(patience: float = 60.0) -> Callable[[Any], Any]:
+def in_reactor(patience: float = 180.0) -> Callable[[Any], Any]:
     """Have trial run a coroutine test, for *patience* seconds at most."""
 
     def decorate(test: Callable[[Any], Coroutine[Any, Any, None]]) -> Any:

@@ -44,7 +44,7 @@ class Load:
         """Do lifecycles until the connection is closed."""
         while crawler.open:
             crawler.say("job_request", limit=1)
-            job = (await crawler.job(patience=60))["id"]
+            job = (await crawler.job())["id"]
             await self.finish(crawler, job)
 
     async def finish(self, crawler: TestCrawler, job: str) -> None:
@@ -57,7 +57,7 @@ class Load:
             self.completed.add(job)
 
     async def _told(self, crawler: TestCrawler, ref: str) -> bool:
-        answer = await crawler.answer(ref, patience=30)
+        answer = await crawler.answer(ref)
         if answer["type"] == "error":
             self.refused.append(answer)
         return bool(answer["type"] == "ack")

@@ -26,7 +26,7 @@ QUIET = {
 class NetworkTestCase(NodeTestCase):
     """A node that listens on the network, too; files of certificates."""
 
-    timeout = 40
+    timeout = 180
 
     def setUp(self) -> None:
         super().setUp()

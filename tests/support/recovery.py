@@ -10,9 +10,13 @@ SHORT = {
     "SOCKET_LEASE": "900",
     "SOCKET_RECONNECT_GRACE": "300",
     "SOCKET_HEARTBEAT_INTERVAL": "300",
-    "SOCKET_HEARTBEAT_TIMEOUT": "1200",
+    "SOCKET_HEARTBEAT_TIMEOUT": "60000",
 }
 LEASE, GRACE = 0.9, 0.3
+STALL = {**SHORT, "SOCKET_HEARTBEAT_TIMEOUT": "1200", "SOCKET_RECONNECT_GRACE": "3000"}
+"""For a stall past time-out, lease and grace: only a crawler that is silent for as long as that loses its work."""
+STALLED = 1.2 + 3.0 + 0.4
+"""Seconds that such a stall lasts."""
 
 
 class RecoveryTestCase(NodeTestCase):

@@ -26,7 +26,7 @@ from copilot_socket.node import Node
 from tests.support.crawler import TestCrawler, Waited, reactor, until
 from tests.support.postgres import DatabaseTestCase, execute, server_url
 
-START_PATIENCE = 40.0
+START_PATIENCE = 90.0
 
 SHORT_TIMES: Mapping[str, str] = {
     "SOCKET_RECONNECT_GRACE": "500",
@@ -70,7 +70,7 @@ def ask_json(
     headers = {"Content-Type": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
     request = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
     try:
-        with urlopen(request, timeout=5) as response:
+        with urlopen(request, timeout=60) as response:
             return response.status, _json(response.read())
     except OSError as error:
         status = getattr(error, "code", 0)
@@ -221,12 +221,12 @@ class ServerProcess:
         """Send a signal to the process."""
         os.kill(self.pid, number)
 
-    async def stop(self, number: int = signal.SIGTERM, patience: float = 15.0) -> int:
+    async def stop(self, number: int = signal.SIGTERM, patience: float = 60.0) -> int:
         """Send the signal *number*, and return :meth:`exit_status`."""
         self.send(number)
         return await self.exit_status(patience)
 
-    async def exit_status(self, patience: float = 15.0) -> int:
+    async def exit_status(self, patience: float = 60.0) -> int:
         """Wait for the end; return the exit status, or minus the number of the signal that ended the process."""
         program = self.program
         assert program is not None

@@ -77,7 +77,7 @@ class BackOffTests(SynchronousTestCase):
 class ShortageTests(TestCase):
     """A real port, once out of descriptors."""
 
-    timeout = 20
+    timeout = 120
 
     def setUp(self) -> None:
         """Listen."""

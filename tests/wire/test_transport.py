@@ -57,7 +57,7 @@ class Connection(Flow):
 class TransportTests(TestCase):
     """A connection over a real socket; the other end is a blocking socket of this process."""
 
-    timeout = 20
+    timeout = 120
 
     async def connect(self) -> None:
         """Connect the two ends."""

@@ -15,7 +15,7 @@ from ops.tests.pages import CrawledTestCase
 from tests.support.crawler import reactor
 from tests.support.server import TOKEN, InProcessNode, ServerProcess
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for a page to show something."""
 WIDE = {"width": 1280, "height": 800}
 _LOAD = "Failed to load resource"

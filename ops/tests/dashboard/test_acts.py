@@ -20,7 +20,7 @@ def _audited(page: Any, text: str) -> None:
 class CrawlTests(DashboardTestCase):
     """A crawl is watched."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_crawl(self) -> None:
         """A job is submitted in a dialog; the open list and the job's page follow it to its end by themselves."""
         node = await self.node()
@@ -75,7 +75,7 @@ SELECT 'acct', 'issues', 'acme/' || n, 'failed', now(), now() FROM generate_seri
 class ActTests(DashboardTestCase):
     """Acts on jobs."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_cancel(self) -> None:
         """A job is cancelled, after it was asked once whether it should be; "Back" changes nothing."""
         node = await self.node()
@@ -106,7 +106,7 @@ class ActTests(DashboardTestCase):
         """What is in the audit log, but for the signing in."""
         return self.query("SELECT action, target FROM audit_log WHERE action <> 'session.start' ORDER BY id")
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_pause_everything(self) -> None:
         """A pause needs a reason, which a job's page shows; when it ends the job goes out."""
         node = await self.node()
@@ -137,7 +137,7 @@ class ActTests(DashboardTestCase):
         await self.browse(node.port, pause)
         self.assertEqual([action for action, *_ in self._audit()], ["pause.add", "job.resume", "pause.end"])
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_bulk_retry(self) -> None:
         """10,000 failed jobs are retried: all that match are chosen, counted first, and followed to the result."""
         node = await self.node()
@@ -166,7 +166,7 @@ class ActTests(DashboardTestCase):
         [(target,)] = self.query("SELECT id FROM operations")
         self.assertEqual(self._audit(), [("operation.start", target), ("operation.end", target)])
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_abort(self) -> None:
         """An operation that runs is aborted: what it has changed stays so, and the rest is as it was."""
         node = await self.node()
@@ -194,7 +194,7 @@ class ActTests(DashboardTestCase):
         self.assertGreater(self.count("failed"), 0)
         self.assertEqual([action for action, *_ in self._audit()], ["operation.start", "operation.abort"])
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_conflict(self) -> None:
         """Of two people who cancel one job the second reads the server's words, and the page shows what is so now."""
         node = await self.node()
@@ -228,7 +228,7 @@ class ActTests(DashboardTestCase):
 class AccountTests(WorldTestCase):
     """Acts on accounts and on groups of errors."""
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_pause(self) -> None:
         """An account is paused for a reason, which its page and its jobs show, until the pause is ended there."""
         node, _ = await self.world()
@@ -255,7 +255,7 @@ class AccountTests(WorldTestCase):
         await self.browse(node.port, pause)
         self.assertEqual(self.status_of(str(job)), "queued")
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_credential(self) -> None:
         """A credential that GitLab refuses is renewed: the jobs that waited for that run."""
         node, _ = await self.world()
@@ -278,7 +278,7 @@ class AccountTests(WorldTestCase):
 
         await self.browse(node.port, renew)
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_errors(self) -> None:
         """What a group of errors has failed is retried from its page, and followed to the end."""
         node, crawler = await self.world()

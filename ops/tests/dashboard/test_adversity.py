@@ -56,7 +56,7 @@ class Held:
 class ArrivalTests(DashboardTestCase):
     """Pages that come slowly."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_focus(self) -> None:
         """The heading has the focus when a page's module is there, and when what it is about is."""
         node = await self.node()
@@ -85,7 +85,7 @@ class ArrivalTests(DashboardTestCase):
 class TypingTests(DashboardTestCase):
     """Conditions that are being typed."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_events(self) -> None:
         """What is typed stays where events draw the page again meanwhile."""
         node = await self.node()
@@ -117,7 +117,7 @@ class TypingTests(DashboardTestCase):
 class ImpatienceTests(DashboardTestCase):
     """Acts that are under way."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_clicked_twice(self) -> None:
         """A second click while an act is under way does not carry it out again."""
         node = await self.node()
@@ -138,7 +138,7 @@ class ImpatienceTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_submitted_twice(self) -> None:
         """A form that is submitted twice before the page is drawn again is sent once; after a refusal, again."""
         node = await self.node()
@@ -160,7 +160,7 @@ class ImpatienceTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_another_dialog(self) -> None:
         """An act whose dialog was closed leaves the dialog of another one open when it ends."""
         node = await self.node()
@@ -184,7 +184,7 @@ class ImpatienceTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_operation_left(self) -> None:
         """Who closes the dialog of an operation while it is being started is told that it was."""
         node = await self.node()
@@ -213,7 +213,7 @@ class ImpatienceTests(DashboardTestCase):
 class SessionTests(DashboardTestCase):
     """Sessions that end under an open page."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_signed_out(self) -> None:
         """Nothing of the page is left; who signs in again finds it at the same address."""
         node = await self.node()
@@ -246,7 +246,7 @@ class SessionTests(DashboardTestCase):
 class OddityTests(DashboardTestCase):
     """What no page may break at."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_progress(self) -> None:
         """Objects where texts are expected are no elements."""
         node = await self.node()
@@ -264,7 +264,7 @@ class OddityTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_long_names(self) -> None:
         """A long name without a space leaves the others in its row in sight, and so does one's own in the header."""
         node = await self.node()
@@ -289,7 +289,7 @@ class OddityTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_addresses(self) -> None:
         """What is no page says so; of a parameter that is given twice the last one counts."""
         node = await self.node()
@@ -316,7 +316,7 @@ class OddityTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_kept_nonsense(self) -> None:
         """Nonsense in what the browser keeps is passed over."""
         node = await self.node()
@@ -337,7 +337,7 @@ class OddityTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_kept_page(self) -> None:
         """A page that the browser keeps for going back holds no connection, and is live again when it is back."""
         node = await self.node()
@@ -370,7 +370,7 @@ class OddityTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_clock(self) -> None:
         """Ages are right in a browser whose clock is wrong by an hour."""
         node = await self.node()
@@ -391,7 +391,7 @@ class OddityTests(DashboardTestCase):
 class SecretTests(DashboardTestCase):
     """What is shown once, and who is signed in."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_token(self) -> None:
         """The dialog in which a token is made can't be closed before it has shown the token."""
         node = await self.node()
@@ -414,7 +414,7 @@ class SecretTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_link(self) -> None:
         """A link that is used or has expired says so; while the node is away its code is kept."""
         node = await self.node()
@@ -431,7 +431,7 @@ class SecretTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_somebody_else(self) -> None:
         """Where somebody with another role has signed in, in another tab, the first refusal shows who it is now."""
         node = await self.node()

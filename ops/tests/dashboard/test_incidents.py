@@ -27,7 +27,7 @@ class IncidentTests(DashboardTestCase):
         status, answer = await get_json(node.port, f"/api/v1{path}", method, body)
         self.assertLess(status, 300, answer)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_paused_path(self) -> None:
         """Jobs behind the pause of a path need a person; it is ended on the page of one of them."""
         node = await self.node()
@@ -57,7 +57,7 @@ class IncidentTests(DashboardTestCase):
         await self.browse(node.port, find)
         self.assertEqual(self.status_of(job), "queued")
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_cancelled(self) -> None:
         """A cancelled job says by whom, whether it was cancelled alone or with others."""
         node = await self.node()
@@ -76,7 +76,7 @@ class IncidentTests(DashboardTestCase):
 
         await self.browse(node.port, ask)
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_many_failures(self) -> None:
         """More than are counted are retried: no figure contradicts another, and the group is as it is at the end."""
         node = await self.node()
@@ -96,7 +96,7 @@ class IncidentTests(DashboardTestCase):
 
         await self.browse(node.port, retry)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_held(self) -> None:
         """A budget that is used up is told in words, which stand together on a narrow screen."""
         node = await self.node()

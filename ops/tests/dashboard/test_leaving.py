@@ -13,7 +13,7 @@ from tests.support.server import TOKEN, get_json
 class ElsewhereTests(DashboardTestCase):
     """Who goes to another page."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_links(self) -> None:
         """A dialog's link leads to its page, whose heading is focused, and not to one behind it."""
         node = await self.node()
@@ -39,7 +39,7 @@ class ElsewhereTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_back(self) -> None:
         """Who goes back from a dialog leaves it, but for a token that is shown this once."""
         node = await self.node()
@@ -82,7 +82,7 @@ def _arrived(page: Any, heading: str) -> None:
 class EndTests(DashboardTestCase):
     """Sessions that end, and begin, under an open page."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_secret(self) -> None:
         """When the session has ended no dialog or message is left, and nothing hides the field for a token."""
         node = await self.node()
@@ -108,7 +108,7 @@ class EndTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_link(self) -> None:
         """A link that is opened in the tab that waits for somebody to sign in signs them in; a used one says so."""
         node = await self.node()
@@ -131,7 +131,7 @@ class EndTests(DashboardTestCase):
 
         await self.browse(node.port, work)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_no_cookies(self) -> None:
         """A browser that keeps no cookies is not said to have had a session that has ended."""
         node = await self.node()

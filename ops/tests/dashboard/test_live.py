@@ -13,7 +13,7 @@ from tests.support.server import InProcessNode, get_json
 class LiveTests(DashboardTestCase):
     """Rows of jobs."""
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_read_under_way(self) -> None:
         """What happens between a read and its answer is shown, in the first answer and in later ones."""
         node = await self.node()
@@ -50,7 +50,7 @@ class LiveTests(DashboardTestCase):
     async def _cancel(self, node: InProcessNode, job: str) -> None:
         await get_json(node.port, f"/api/v1/jobs/{job}/cancel", "POST")
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_failures(self) -> None:
         """Failures are counted in the row as they happen."""
         node = await self.node()

@@ -22,12 +22,12 @@ SELECT count(*) > 0 AND bool_and(EXISTS (SELECT FROM event_numbers n WHERE e.seq
 class OutageTests(DashboardTestCase):
     """An open page says that it is not of now, keeps what it shows, and recovers by itself."""
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_restart(self) -> None:
         """A node is killed and started again: pages catch up with what happened meanwhile, in the same session."""
         await self._restart(kept=True)
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_restart_without_events(self) -> None:
         """The same where the events of the meantime are not kept any more."""
         await self._restart(kept=False)
@@ -74,7 +74,7 @@ class OutageTests(DashboardTestCase):
 
         await self.browse(server.port, watch)
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_database(self) -> None:
         """The database takes no connections for a while: the page says so, and an act fails in the server's words."""
         node = await self.node()
@@ -101,7 +101,7 @@ class OutageTests(DashboardTestCase):
 
         await self.browse(node.port, watch)
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_opened_meanwhile(self) -> None:
         """A page that is opened while the database is away does not say that it is live before it is."""
         node = await self.node()
@@ -121,7 +121,7 @@ class OutageTests(DashboardTestCase):
 
         await self.browse(node.port, watch)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_slow_snapshot(self) -> None:
         """What changes before the snapshot of a stream, which has no event of it, is read again with that."""
         snapshot: Deferred[None] = Deferred()

@@ -86,7 +86,7 @@ class PageTests(WorldTestCase):
 
         await self.browse(node.port, look)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_size(self) -> None:
         """A first visit transfers little; a second asks only whether all is still the same."""
         node, _ = await self.world()
@@ -109,7 +109,7 @@ class PageTests(WorldTestCase):
         self.assertGreater(cold, 30_000)
         self.assertLess(warm, cold / 2)
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_keyboard(self) -> None:
         """A job is found, chosen and acted on by the keyboard alone; the focus is where one expects it."""
         node, _ = await self.world()

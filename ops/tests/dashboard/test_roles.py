@@ -36,7 +36,7 @@ class RoleTests(DashboardTestCase):
         self.assertEqual(status, 201, answer)
         return str(answer["token"])
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_roles(self) -> None:
         """Each role sees its pages and acts; what it may not do is not shown, and is 403 when it is tried."""
         node = await self.node()
@@ -73,7 +73,7 @@ class RoleTests(DashboardTestCase):
         await self.browse(node.port, look)
         self.assertEqual(self.status_of(job), "queued")
 
-    @in_reactor(180)
+    @in_reactor(300)
     async def test_limited(self) -> None:
         """A token that is limited to an account or a user sees the jobs of these, and those that are new."""
         node = await self.node()
@@ -115,7 +115,7 @@ class RoleTests(DashboardTestCase):
         await self.browse(node.port, look)
         self.assertEqual(self.status_of(theirs), "queued")
 
-    @in_reactor(120)
+    @in_reactor()
     async def test_several(self) -> None:
         """A token that is limited to several accounts and users follows each of their jobs, and finds their areas."""
         node = await self.node()
