@@ -120,8 +120,11 @@ class PauseTests(RestrictionTestCase):
         self.add_account("new")
         self.add_jobs("n/1", account_id="new")
         await until(lambda: "new" in self.nodes[0].dispatcher._scheduler._parked, "it is parked")
+        given_back = [("queued", 0, 0)]
+        await until(
+            lambda: self.query("SELECT status, attempts, releases FROM jobs") == given_back, "it is given back"
+        )
         await self.quiet(crawler)
-        self.assertEqual(self.query("SELECT status, attempts, releases FROM jobs"), [("queued", 0, 0)])
 
     async def test_a_job_that_was_claimed_before(self) -> None:
         """It waits for a token, and is given back when it comes."""
